@@ -1,0 +1,183 @@
+"""What the tests found, as JSON lines, and the summary that ends a run of tests/run.sh.
+
+A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason", "seconds"}. Only Python's library.
+
+  report.py unittest RECORDS SUITE FOLDER     runs FOLDER's test_*.py and appends a record a test
+  report.py gtest RECORDS SUITE PROGRAM       runs a GoogleTest program and appends a record a test
+  report.py add RECORDS SUITE NAME OUTCOME [REASON]
+  report.py summary RECORDS                   prints each skipped and each failed test, then the counts; 1 if one failed
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree
+
+
+class Records:
+    """Appends to a file line by line, so that what was found before a crash is kept."""
+
+    def __init__(self, path, suite):
+        self._path = path
+        self._suite = suite
+
+    def add(self, name, outcome, reason="", seconds=0.0):
+        line = {"suite": self._suite, "name": name, "outcome": outcome, "reason": reason, "seconds": round(seconds, 3)}
+        with open(self._path, "a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def first_line(text):
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return lines[0].strip() if lines else ""
+
+
+class RecordingResult(unittest.TextTestResult):
+    """One record a test. A test whose subtests fail has failed; one that only has skipped subtests has not passed."""
+
+    def __init__(self, *args, records=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._records = records
+        self._started = time.monotonic()
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._started = time.monotonic()
+        self._subtests_passed = 0
+        self._failure = None
+        self._settled = False
+
+    def _record(self, test, outcome, reason=""):
+        self._records.add(test.id(), outcome, reason, time.monotonic() - self._started)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._record(test, "passed")
+        self._settled = True
+
+    def _fail(self, test, err):
+        reason = first_line(f"{err[0].__name__}: {err[1]}")
+        if isinstance(test, unittest.TestCase):
+            self._failure = self._failure or reason
+        else:  # a class's or a module's fixture: no startTest was called, so there is no stopTest
+            self._record(test, "failed", reason)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._fail(test, err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._fail(test, err)
+
+    def addExpectedFailure(self, test, err):
+        super().addExpectedFailure(test, err)
+        self._record(test, "passed", "fails, as expected")
+        self._settled = True
+
+    def addUnexpectedSuccess(self, test):
+        super().addUnexpectedSuccess(test)
+        self._failure = "passed, though it is marked as an expected failure"
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._record(test, "skipped", reason)
+        if not hasattr(test, "test_case"):  # not a subtest, which settles only itself
+            self._settled = True
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is None:
+            self._subtests_passed += 1
+        else:
+            self._failure = self._failure or first_line(f"{subtest._subDescription()} {err[0].__name__}: {err[1]}")
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self._failure:
+            self._record(test, "failed", self._failure)
+        elif not self._settled and self._subtests_passed:
+            self._record(test, "passed")
+
+
+def run_unittest(records, folder):
+    if not any(name.startswith("test_") and name.endswith(".py") for name in os.listdir(folder)):
+        records.add(folder, "skipped", "no tests yet")
+        return
+    suite = unittest.TestLoader().discover(folder, pattern="test_*.py", top_level_dir=folder)
+
+    def result(*args, **kwargs):
+        return RecordingResult(*args, records=records, **kwargs)
+
+    unittest.TextTestRunner(stream=sys.stdout, resultclass=result, verbosity=2).run(suite)
+
+
+def run_gtest(records, program):
+    """The names of the tests come first, so that those that a crash swallows are missed."""
+    if not os.path.exists(program):
+        records.add(os.path.basename(program), "skipped", "no tests yet")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = os.path.join(scratch, "result.xml")
+        ended = subprocess.run([program, f"--gtest_output=xml:{path}", "--gtest_brief=1"], check=False)
+        if not os.path.exists(path):
+            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode} before its report")
+            return
+        failed_before_end = False
+        for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+            name = f"{case.get('classname')}.{case.get('name')}"
+            seconds = float(case.get("time", "0"))
+            failure, skipped = case.find("failure"), case.find("skipped")
+            if failure is not None:
+                records.add(name, "failed", first_line(failure.get("message", "")), seconds)
+                failed_before_end = True
+            elif case.get("status") == "notrun":
+                records.add(name, "skipped", "disabled in the source", seconds)
+            elif skipped is not None:
+                # The message's first line is the place in the source, the second the reason.
+                lines = [line for line in skipped.get("message", "").splitlines() if line.strip()]
+                records.add(name, "skipped", lines[-1].strip() if lines else "no reason given", seconds)
+            else:
+                records.add(name, "passed", "", seconds)
+        if ended.returncode != 0 and not failed_before_end:
+            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode}, though each test passed")
+
+
+def summary(path):
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    listed = {"failed": [], "skipped": []}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            counts[record["outcome"]] += 1
+            if record["outcome"] in listed:
+                listed[record["outcome"]].append(f"{record['suite']}: {record['name']}: {record['reason']}")
+    for outcome in ("failed", "skipped"):
+        for line in listed[outcome]:
+            print(f"{outcome}  {line}")
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] else 0
+
+
+def main(arguments):
+    command, path, *rest = arguments
+    if command == "summary":
+        return summary(path)
+    records = Records(path, rest[0])
+    if command == "unittest":
+        run_unittest(records, rest[1])
+    elif command == "gtest":
+        run_gtest(records, rest[1])
+    elif command == "add":
+        records.add(*rest[1:])
+    else:
+        raise SystemExit(f"report.py: unknown command {command}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

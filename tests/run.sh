@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# The set-up, then the tests: ./tests/run.sh [--list] [SUITE...]. Suites: unit fuzz parity e2e faults cluster gpu bench;
+# without a name all that this machine can run, bench excepted, which takes minutes and is only run when it is named.
+# The last lines list each failed and each skipped test with its reason, then `N passed, N failed, N skipped`.
+# Exit codes: 0; 1 a test failed, or the set-up; 2 an unknown suite.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly suites=(unit fuzz parity e2e faults cluster gpu bench)
+readonly default_suites=(unit fuzz parity e2e faults cluster gpu)
+readonly fuzz_seconds=${CADRE_FUZZ_SECONDS:-20}
+
+chosen=()
+for word in "$@"; do
+  if [ "$word" = --list ]; then
+    printf '%s\n' "${suites[@]}"
+    exit 0
+  fi
+  if [[ " ${suites[*]} " != *" $word "* ]]; then
+    echo "tests/run.sh: unknown suite \"$word\": one of ${suites[*]}" >&2
+    exit 2
+  fi
+  [[ " ${chosen[*]-} " == *" $word "* ]] || chosen+=("$word")
+done
+by_default=false
+if [ ${#chosen[@]} = 0 ]; then
+  by_default=true
+  chosen=("${default_suites[@]}")
+fi
+
+mkdir -p .cache
+records=$(mktemp .cache/records.XXXXXX)
+trap 'rm -f "$records"' EXIT
+export CADRE_BUILD="$PWD/build" PYTHONDONTWRITEBYTECODE=1
+
+record() { .venv/bin/python tests/report.py add "$records" "$@"; }
+
+# limited SECONDS SUITE NAME COMMAND...: no test may wait for ever; one that is cut off or crashes is a failed one.
+limited() {
+  local seconds=$1 suite=$2 name=$3 code=0
+  shift 3
+  timeout --kill-after=20 "$seconds" "$@" </dev/null || code=$?
+  case $code in
+    0) ;;
+    124 | 137) record "$suite" "$name" failed "cut off after $seconds s" ;;
+    *) record "$suite" "$name" failed "it ended with $code" ;;
+  esac
+}
+
+# python_suite SECONDS SUITE: the test_*.py of tests/SUITE.
+python_suite() {
+  if [ -n "$(find "tests/$2" -maxdepth 1 -name 'test_*.py' 2>/dev/null)" ]; then
+    limited "$1" "$2" "tests/$2" .venv/bin/python tests/report.py unittest "$records" "$2" "tests/$2"
+  else
+    record "$2" "tests/$2" skipped "no tests yet"
+  fi
+}
+
+unit() {
+  local program
+  for program in unit_tests tensor_tests; do
+    limited 900 unit "$program" .venv/bin/python tests/report.py gtest "$records" unit "build/$program"
+  done
+  limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks
+}
+
+# Each target for a short while, from the seeds in tests/fuzz/corpus/TARGET where there are some.
+fuzz() {
+  if [ -z "$(find tests/fuzz -maxdepth 1 -name 'fuzz_*.cpp')" ]; then
+    record fuzz tests/fuzz skipped "no targets yet"
+    return
+  fi
+  if ! ./launch/setup.sh fuzz-packages; then
+    record fuzz tests/fuzz skipped "clang 16 with its libFuzzer is not installed here and could not be"
+    return
+  fi
+  if ! ./launch/setup.sh build-fuzz; then
+    record fuzz build-fuzz failed "it does not build"
+    return
+  fi
+  local source target corpus code
+  for source in tests/fuzz/fuzz_*.cpp; do
+    target=$(basename "$source" .cpp)
+    corpus=.cache/fuzz/$target
+    mkdir -p "$corpus/found" "$corpus/crashes"
+    local seeds=()
+    [ ! -d "tests/fuzz/corpus/$target" ] || seeds=("tests/fuzz/corpus/$target")
+    code=0
+    timeout --kill-after=20 $((fuzz_seconds + 120)) "build-fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=10 \
+      -rss_limit_mb=2048 -artifact_prefix="$corpus/crashes/" "$corpus/found" "${seeds[@]}" \
+      >".cache/logs/$target.log" 2>&1 </dev/null || code=$?
+    if [ $code = 0 ]; then
+      record fuzz "$target" passed
+      grep -a '^Done' ".cache/logs/$target.log" | sed "s/^/fuzz: $target: /"
+    else
+      grep -aE 'ERROR|runtime error|SUMMARY|Test unit written' ".cache/logs/$target.log" | head -n 12 >&2
+      record fuzz "$target" failed "it ended with $code; see .cache/logs/$target.log"
+    fi
+  done
+}
+
+parity() {
+  if [ ! -f tests/parity/requirements.txt ]; then
+    record parity tests/parity skipped "no tests yet"
+  elif ! ./launch/setup.sh parity; then
+    record parity environment failed "the reference libraries could not be installed"
+  else
+    python_suite 1500 parity
+  fi
+}
+
+e2e() { python_suite 1500 e2e; }
+faults() { python_suite 1500 faults; }
+cluster() { python_suite 1500 cluster; }
+
+gpu() {
+  if [ ! -e /proc/driver/nvidia/version ] && ! nvidia-smi -L >/dev/null 2>&1; then
+    record gpu tests/gpu skipped "this machine has no NVIDIA GPU"
+  else
+    python_suite 1500 gpu
+  fi
+}
+
+bench() {
+  if ./launch/setup.sh parity; then
+    python_suite 3600 bench
+  else
+    record bench environment failed "the reference libraries could not be installed"
+  fi
+}
+
+./launch/setup.sh packages python build
+for suite in "${chosen[@]}"; do
+  echo "== $suite"
+  "$suite"
+done
+! $by_default || record bench tests/bench skipped "only run when it is named: ./tests/run.sh bench"
+echo "== results"
+code=0
+.venv/bin/python tests/report.py summary "$records" || code=$?
+exit "$code"
