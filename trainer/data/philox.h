@@ -25,10 +25,16 @@ struct Philox4x32 {
 
 // What a stream of numbers is for: the last counter word, so that two uses under one seed never share a number.
 // Values are part of what makes a run reproducible: never change or reuse one.
-enum class PhiloxStream : std::uint32_t { kRowOrder = 1, kValidationSplit = 2, kDropout = 3, kInitialisation = 4 };
+enum class PhiloxStream : std::uint32_t {
+  kRowOrder = 1,
+  kValidationSplit = 2,
+  kDropout = 3,
+  kInitialisation = 4,
+  kSequenceOrder = 5,
+};
 
-// The numbers of one (seed, index, stream) one after another: counter words 0 and 1 count blocks and the low half of
-// `index`; 64-bit draws take two words, low first.
+// The numbers of one (seed, index, stream) one after another: counter word 0 counts blocks, words 1 and 2 are `index`,
+// word 3 is the stream.
 class PhiloxSequence {
  public:
   constexpr PhiloxSequence(std::uint64_t seed, std::uint64_t index, PhiloxStream stream)
