@@ -18,6 +18,7 @@ struct DatasetConfig {
   std::string field;                                              // completion: "text"
   std::string field_instruction, field_input, field_output, field_system;  // alpaca: instruction, input, output, system
   std::string prompt_format, prompt_no_input_format;              // alpaca: with {instruction}, {input}, {system}
+  std::string output_format;                                      // alpaca: with {output}; empty: the output alone
   std::string field_messages, message_field_role, message_field_content;  // chat_template: messages, role, content
   std::string field_tools;                                        // chat_template: tools
   std::string field_segments;                                     // input_output: segments
@@ -53,6 +54,7 @@ struct Config {
   std::string chat_template_date;                   // YYYY-MM-DD; empty: today at the first start, then recorded
   bool train_on_inputs = false;
   std::string train_on_eos = "turn";                // turn | all | last | none
+  std::vector<std::string> eot_tokens;              // chat: what ends a turn; empty: eos and well-known markers
   std::int64_t sequence_len = 2048;
   std::string excess_length_strategy = "drop";      // drop | truncate | raise
   bool sample_packing = false;

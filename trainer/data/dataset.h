@@ -39,6 +39,7 @@ struct Prepared {
   Dataset train, validation;  // validation: test_datasets, or the val_set_size split; may be empty
   PrepareReport train_report, validation_report;
   std::vector<std::string> source_sha256;  // of each dataset file, train then validation
+  std::vector<std::string> warnings;       // one line each, for the user: a damaged cache, turns whose end is unknown
 };
 
 struct PrepareOptions {
@@ -47,6 +48,9 @@ struct PrepareOptions {
   std::int64_t vocab_size = 0;     // of the model: an id at or beyond it is an error
   std::int64_t max_position_embeddings = 0;
 };
+
+// What Dataset::sha256 must be.
+std::string content_sha256(const Dataset& dataset);
 
 // Reads, renders, tokenizes, masks, drops or cuts. `tokenizer` may be null when every dataset is `tokenized`.
 // Uses and fills the cache under config.dataset_prepared_path where that is set (keyed by the content of sources,

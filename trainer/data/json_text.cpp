@@ -66,6 +66,11 @@ std::string_view repeated_key(std::string_view text) {
   return {};
 }
 
+[[noreturn]] void fail(const JsonPlace& place, const std::string& message) {
+  if (place.where.empty()) throw runtime::UserError(message);
+  fail_row(std::string(place.where), place.number, message);
+}
+
 }  // namespace
 
 std::size_t skip_space(std::string_view text, std::size_t begin) {
@@ -98,7 +103,7 @@ std::size_t end_of_value(std::string_view text, std::size_t begin) {
 
 boost::json::value parse_json(std::string_view text, const JsonPlace& place) {
   if (text.size() > kMaxRowBytes)
-    fail_row(place.where, place.number,
+    fail(place,
              runtime::say(place.what, " has ", text.size(), " bytes, at most ", kMaxRowBytes, " are read"));
   boost::json::parse_options options;
   options.max_depth = kMaxJsonDepth;
@@ -106,19 +111,19 @@ boost::json::value parse_json(std::string_view text, const JsonPlace& place) {
   boost::json::error_code error;
   const std::size_t read = parser.write(text.data(), text.size(), error);
   if (error == boost::json::error::incomplete)
-    fail_row(place.where, place.number,
+    fail(place,
              runtime::say(place.what, " ends in the middle of its JSON value: ",
                           excerpt(text.substr(text.size() - std::min<std::size_t>(text.size(), 30))),
                           "; the file may have been cut off"));
   if (error == boost::json::error::too_deep)
-    fail_row(place.where, place.number, runtime::say(place.what, " is nested deeper than ", kMaxJsonDepth, " levels"));
+    fail(place, runtime::say(place.what, " is nested deeper than ", kMaxJsonDepth, " levels"));
   if (error)
-    fail_row(place.where, place.number,
+    fail(place,
              runtime::say(place.what, " is not valid JSON at byte ", read + 1, " (", error.message(),
                           "): ", excerpt(text.substr(std::min(read, text.size())))));
   boost::json::value value = parser.release();
   if (members_in_text(text) != members_in_value(value))
-    fail_row(place.where, place.number,
+    fail(place,
              runtime::say(place.what, " has an object with the key ", excerpt(repeated_key(text)),
                           " more than once; keep one"));
   return value;

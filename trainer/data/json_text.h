@@ -11,9 +11,10 @@ namespace cadre::data {
 
 inline constexpr std::size_t kMaxJsonDepth = 64;
 
-// Where a value stands, for errors: `where:number: `, then `what` ("the row", "column `messages`").
+// Where a value stands, for errors: `where:number: ` (nothing where `where` is empty: the caller adds it), then `what`
+// ("the row", "the field `messages`").
 struct JsonPlace {
-  const std::string& where;
+  std::string_view where;
   std::uint64_t number;
   std::string_view what;
 };
