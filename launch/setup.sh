@@ -20,7 +20,7 @@ readonly build_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev)
 readonly fuzz_packages=(clang-16 libclang-rt-16-dev)
 # One compile that sees LibTorch takes up to this much memory.
-readonly bytes_per_job=$((2 * 1024 * 1024 * 1024))
+readonly kib_per_job=$((2 * 1024 * 1024))
 
 mkdir -p .cache/logs
 
@@ -127,10 +127,10 @@ install_requirements() {
 jobs() {
   local cores available limit
   cores=$(nproc)
-  available=$(awk '/^MemAvailable:/ {print $2 * 1024}' /proc/meminfo)
-  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
-  if [ "$limit" != max ] && [ "$limit" -lt "$available" ]; then available=$limit; fi
-  local by_memory=$((available / bytes_per_job))
+  available=$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)  # KiB
+  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)  # bytes
+  if [ "$limit" != max ] && [ $((limit / 1024)) -lt "$available" ]; then available=$((limit / 1024)); fi
+  local by_memory=$((available / kib_per_job))
   if [ "$by_memory" -lt "$cores" ]; then cores=$by_memory; fi
   echo $((cores > 1 ? cores : 1))
 }
