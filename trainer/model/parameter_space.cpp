@@ -1,0 +1,60 @@
+#include "trainer/model/parameter_space.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "runtime/error.h"
+
+namespace cadre::model {
+
+std::int64_t Parameter::elements() const {
+  std::int64_t n = 1;
+  for (const std::int64_t size : shape) n *= size;
+  return n;
+}
+
+std::size_t ParameterSpace::add(Parameter parameter) {
+  CADRE_CHECK(!values_.defined(), "parameter ", parameter.name, " added after allocate()");
+  parameter.offset = elements_;
+  elements_ += parameter.elements();
+  parameters_.push_back(std::move(parameter));
+  return parameters_.size() - 1;
+}
+
+void ParameterSpace::allocate() {
+  values_ = at::zeros({elements_}, at::kFloat);
+  gradients_ = at::zeros({elements_}, at::kFloat);
+}
+
+const Parameter* ParameterSpace::find(const std::string& name) const {
+  const auto it = std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
+  return it == parameters_.end() ? nullptr : &*it;
+}
+
+at::Tensor ParameterSpace::value_of(const Parameter& parameter) const {
+  return values_.narrow(0, parameter.offset, parameter.elements()).view(parameter.shape);
+}
+
+at::Tensor ParameterSpace::gradient_of(const Parameter& parameter) const {
+  return gradients_.narrow(0, parameter.offset, parameter.elements()).view(parameter.shape);
+}
+
+at::Tensor ParameterSpace::leaf(std::size_t first, std::size_t count) const {
+  std::vector<std::int64_t> shape = parameters_.at(first).shape;
+  std::int64_t elements = 0, rows = 0;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const Parameter& parameter = parameters_.at(i);
+    CADRE_CHECK(std::equal(shape.begin() + 1, shape.end(), parameter.shape.begin() + 1, parameter.shape.end()),
+                parameter.name, " does not stack on ", parameters_[first].name);
+    rows += parameter.shape[0];
+    elements += parameter.elements();
+  }
+  shape[0] = rows;
+  at::Tensor result = values_.narrow(0, parameters_[first].offset, elements).view(shape).detach();
+  result.requires_grad_();
+  result.mutable_grad() = gradients_.narrow(0, parameters_[first].offset, elements).view(shape);
+  return result;
+}
+
+}  // namespace cadre::model
