@@ -103,29 +103,25 @@ std::size_t end_of_value(std::string_view text, std::size_t begin) {
 
 boost::json::value parse_json(std::string_view text, const JsonPlace& place) {
   if (text.size() > kMaxRowBytes)
-    fail(place,
-             runtime::say(place.what, " has ", text.size(), " bytes, at most ", kMaxRowBytes, " are read"));
+    fail(place, runtime::say(place.what, " has ", text.size(), " bytes, at most ", kMaxRowBytes, " are read"));
   boost::json::parse_options options;
   options.max_depth = kMaxJsonDepth;
   boost::json::parser parser({}, options);
   boost::json::error_code error;
   const std::size_t read = parser.write(text.data(), text.size(), error);
   if (error == boost::json::error::incomplete)
-    fail(place,
-             runtime::say(place.what, " ends in the middle of its JSON value: ",
-                          excerpt(text.substr(text.size() - std::min<std::size_t>(text.size(), 30))),
-                          "; the file may have been cut off"));
+    fail(place, runtime::say(place.what, " ends in the middle of its JSON value: ",
+                             excerpt(text.substr(text.size() - std::min<std::size_t>(text.size(), 30))),
+                             "; the file may have been cut off"));
   if (error == boost::json::error::too_deep)
     fail(place, runtime::say(place.what, " is nested deeper than ", kMaxJsonDepth, " levels"));
   if (error)
-    fail(place,
-             runtime::say(place.what, " is not valid JSON at byte ", read + 1, " (", error.message(),
-                          "): ", excerpt(text.substr(std::min(read, text.size())))));
+    fail(place, runtime::say(place.what, " is not valid JSON at byte ", read + 1, " (", error.message(),
+                             "): ", excerpt(text.substr(std::min(read, text.size())))));
   boost::json::value value = parser.release();
   if (members_in_text(text) != members_in_value(value))
-    fail(place,
-             runtime::say(place.what, " has an object with the key ", excerpt(repeated_key(text)),
-                          " more than once; keep one"));
+    fail(place, runtime::say(place.what, " has an object with the key ", excerpt(repeated_key(text)),
+                             " more than once; keep one"));
   return value;
 }
 
