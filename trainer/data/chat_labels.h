@@ -31,10 +31,10 @@ struct ChatTurn {
 enum class TrainOnEos { kTurn, kAll, kLast, kNone };
 
 struct ChatLabelOptions {
-  std::string_view generation_prompt;  // what add_generation_prompt appends; empty: unknown
+  std::string_view generation_prompt = {};  // what add_generation_prompt appends; empty: unknown
   TrainOnEos train_on_eos = TrainOnEos::kTurn;
   bool train_on_inputs = false;  // every token but those of excluded messages
-  std::function<bool(tokenizer::TokenId)> is_turn_end;
+  std::function<bool(tokenizer::TokenId)> is_turn_end = {};
 };
 
 struct ChatLabels {

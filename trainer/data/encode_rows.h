@@ -14,8 +14,8 @@ namespace cadre::data {
 enum class ExcessLength { kDrop, kTruncate, kRaise };
 
 struct EncodeLimits {
-  std::int64_t longest = 0;  // tokens of a row
-  std::string longest_is;    // what set it, for messages: "sequence_len"
+  std::int64_t longest = 0;     // tokens of a row
+  std::string longest_is = {};  // what set it, for messages: "sequence_len"
   ExcessLength excess = ExcessLength::kDrop;
   std::int64_t vocab_size = 0;  // 0: not bounded
   std::int64_t skip = 0;        // rows of the source

@@ -45,7 +45,7 @@ PrepareReport report_from(const boost::json::value& value) {
 }
 
 boost::json::array to_json(const std::vector<std::string>& lines) {
-  return {lines.begin(), lines.end()};
+  return boost::json::array(lines.begin(), lines.end());
 }
 
 std::vector<std::string> lines_from(const boost::json::value& value) {

@@ -30,7 +30,7 @@ struct EncoderOptions {
   const config::Config& config;
   const config::DatasetConfig& dataset;
   const tokenizer::Tokenizer* tokenizer;  // may be null for `tokenized`
-  std::string date;                       // what a template's strftime_now sees, YYYY-MM-DD
+  std::string date = {};                  // what a template's strftime_now sees, YYYY-MM-DD
   std::int64_t vocab_size = 0;            // 0: ids are not bounded
 };
 
