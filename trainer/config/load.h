@@ -1,6 +1,7 @@
 // From YAML text and command-line overrides to a Config: strict, with the place of everything that is wrong.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -30,12 +31,23 @@ struct Resolved {
 
 // UserError `file:line:column: expected …, found …; …` for: unknown key (with "did you mean"), wrong type, value out
 // of range, duplicate key, alias and name with different values, contradictions, nesting deeper than 32, a file larger
-// than 4 MB, anchors that expand without bound, a document that is not a map. `env_text` never expands.
-Resolved load(const std::filesystem::path& file, const std::vector<Override>& overrides);
+// than 4 MB, anchors that expand without bound, a document that is not a map. An override's error starts with
+// `--key: ` in place of the file. `ranks`: those of the first start, for gradient_accumulation_steps.
+// Overrides win over the file, and over its other name or its other way to say the same (warmup_steps over
+// warmup_ratio); a null takes a key back to its default. Of one option given twice the last counts.
+Resolved load(const std::filesystem::path& file, const std::vector<Override>& overrides, std::int64_t ranks = 1);
 // The same from memory; `where` names the text in errors. What the fuzz target calls.
-Resolved load_text(const std::string& text, const std::string& where, const std::vector<Override>& overrides);
+Resolved load_text(const std::string& text, const std::string& where, const std::vector<Override>& overrides,
+                   std::int64_t ranks = 1);
 
-// What `--dry-run` prints: the resolved whole as YAML, each line with its origin as a comment.
+// What `--dry-run` prints: the resolved whole as YAML, each line with its origin as a comment. load_text (with the same
+// ranks) reads it back to the same Config.
 std::string describe(const Resolved& resolved);
+
+// Every key, for `--help`, in schema order; those of a dataset as `datasets.N.path`.
+struct KeyDescription {
+  std::string name, type, default_value, doc;  // default as YAML
+};
+std::vector<KeyDescription> describe_keys();
 
 }  // namespace cadre::config
