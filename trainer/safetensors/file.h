@@ -20,8 +20,8 @@ namespace cadre::safetensors {
 
 enum class Dtype { kBool, kU8, kI8, kI16, kI32, kI64, kF16, kBF16, kF32, kF64 };
 
-std::size_t size_of(Dtype dtype);            // bytes of one element
-std::string_view name_of(Dtype dtype);       // "F32", "BF16", …: as the header spells it
+std::size_t size_of(Dtype dtype);       // bytes of one element
+std::string_view name_of(Dtype dtype);  // "F32", "BF16", …: as the header spells it
 
 // A tensor inside a mapped file; valid as long as its File lives. `bytes` may be unaligned.
 struct TensorView {
