@@ -43,6 +43,8 @@ std::string print(const RunRecord& record) {
                                          {"reason", record.reason},
                                          {"starts", record.starts},
                                          {"max_steps", record.max_steps},
+                                         {"host", record.host},
+                                         {"pid", record.pid},
                                          {"receipt", record.receipt}}) +
          "\n";
 }
@@ -58,7 +60,9 @@ RunRecord parse(const std::string& text) {
                    .updated = text_or_empty(object, "updated"),
                    .reason = text_or_empty(object, "reason"),
                    .starts = count_or_zero(object, "starts"),
-                   .max_steps = count_or_zero(object, "max_steps")};
+                   .max_steps = count_or_zero(object, "max_steps"),
+                   .host = text_or_empty(object, "host"),
+                   .pid = static_cast<std::int64_t>(count_or_zero(object, "pid"))};
   const std::string status = text_or_empty(object, "status");
   const auto found =
       std::find_if(kStatuses.begin(), kStatuses.end(), [&](RunStatus one) { return name_of(one) == status; });
@@ -72,9 +76,14 @@ RunRecord parse(const std::string& text) {
   return record;
 }
 
+// What write_file_atomically() leaves when its process dies in the middle.
+bool is_temporary(std::string_view name) {
+  return name.starts_with(".cadre-") && name.ends_with(".tmp");
+}
+
 // What may lie in a folder before its run.json does: the lock, and a run.json that was being written.
 bool comes_before_the_record(std::string_view name) {
-  return name == ".lock" || name.starts_with("run.json.") || name.starts_with(".run.json");
+  return name == ".lock" || is_temporary(name);
 }
 
 // Unique without asking anybody: the time, so that identities sort, and 32 random bits.
@@ -88,13 +97,17 @@ std::string new_run_id(UtcTime now) {
   return id;
 }
 
-void remove_what_a_run_left(const fs::path& path) {
-  std::vector<fs::path> left;
+template <typename Predicate>
+void remove_entries(const fs::path& path, Predicate predicate) {
+  std::vector<fs::path> chosen;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    const std::string name = entry.path().filename().string();
-    if (is_left_by_a_run(name) && name != kRecordName) left.push_back(entry.path());
+    if (predicate(entry.path().filename().string())) chosen.push_back(entry.path());
   }
-  for (const fs::path& one : left) fs::remove_all(one);
+  for (const fs::path& one : chosen) fs::remove_all(one);
+}
+
+void remove_what_a_run_left(const fs::path& path) {
+  remove_entries(path, [](const std::string& name) { return is_left_by_a_run(name) && name != kRecordName; });
   // Last, since without it what is still there would look like somebody else's.
   fs::remove(path / kRecordName);
 }
@@ -228,7 +241,11 @@ RunFolder RunFolder::open(const fs::path& path, const OpeningOptions& options, U
   record.status = RunStatus::kRunning;
   record.reason.clear();
   ++record.starts;
+  const RunHolder self = this_process();
+  record.host = self.host;
+  record.pid = self.pid;
   try {
+    remove_entries(path, is_temporary);
     if (folder.opening_ == Opening::kOverwrite) remove_what_a_run_left(path);
     folder.write(std::move(record), now);
     fs::create_directories(folder.checkpoints());

@@ -28,6 +28,8 @@ struct RunRecord {
   std::string reason = {};   // why it failed or stopped; empty otherwise
   std::uint64_t starts = 0;  // 1, and one more for each resume
   std::uint64_t max_steps = 0;
+  std::string host = {};             // where the last start was, and
+  std::int64_t pid = 0;              // its process
   boost::json::object receipt = {};  // configuration, seed, versions, hashes; the trainer's
 };
 

@@ -22,11 +22,6 @@ struct flock whole_file(short type) {
   return range;
 }
 
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
-
 RunHolder read_holder(int file) {
   char text[1024];
   const ssize_t size = ::pread(file, text, sizeof text, 0);
@@ -42,6 +37,12 @@ RunHolder read_holder(int file) {
 }
 
 }  // namespace
+
+RunHolder this_process() {
+  char name[256] = {};
+  const bool has_name = ::gethostname(name, sizeof name - 1) == 0;
+  return {.pid = ::getpid(), .host = has_name ? name : "unknown"};
+}
 
 int take_run_lock(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kLockName;
@@ -62,8 +63,8 @@ int take_run_lock(const std::filesystem::path& folder) {
     throw UserError(say(folder.string(), ": another run works in this folder: pid ", holder.pid, " on ", holder.host,
                         "; wait for it, stop it (cadre stop ", folder.string(), "), or choose another output_dir"));
   }
-  const std::string text =
-      json_line(boost::json::object{{"pid", static_cast<std::int64_t>(::getpid())}, {"host", host_name()}}) + "\n";
+  const RunHolder self = this_process();
+  const std::string text = json_line(boost::json::object{{"pid", self.pid}, {"host", self.host}}) + "\n";
   // Only for messages: the lock holds without it.
   if (::ftruncate(file, 0) == 0) [[maybe_unused]]
     const ssize_t written = ::pwrite(file, text.data(), text.size(), 0);

@@ -9,6 +9,8 @@
 
 namespace cadre::runtime {
 
+RunHolder this_process();
+
 // Takes `folder`/.lock and writes this process into it. Returns the descriptor to close. UserError: held by another
 // process (its pid), or the file system refuses.
 int take_run_lock(const std::filesystem::path& folder);

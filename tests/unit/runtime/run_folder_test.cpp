@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,8 +143,9 @@ TEST(RunFolder, SomebodyElsesFolderIsRefusedAndLeftAsItWas) {
 TEST(RunFolder, AStartThatDiedBeforeItsRecordIsANewOne) {
   const ScratchFolder scratch;
   put(scratch / ".lock", "{\"pid\":1}");
-  put(scratch / "run.json.tmp.12", "{");
+  put(scratch / ".cadre-12-0.tmp", "{");
   EXPECT_EQ(RunFolder::open(scratch.path(), {}, kNow).opening(), Opening::kNew);
+  EXPECT_FALSE(fs::exists(scratch / ".cadre-12-0.tmp"));
 }
 
 TEST(RunFolder, ASecondRunOnTheSameFolderIsToldThePid) {
@@ -162,6 +164,7 @@ TEST(RunFolder, TheLockGoesWithTheProcess) {
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t child = ::fork();
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
     [[maybe_unused]] const auto told = ::write(ready[1], "x", 1);
     ::pause();
