@@ -6,7 +6,7 @@
 #   build         build/, by the CMake preset "cpu"
 #   fuzz-packages clang 16 and its libFuzzer
 #   build-fuzz    build-fuzz/
-#   build-asan    build-asan/
+#   build-asan    build-asan/unit_tests, with the address and undefined-behaviour sanitizers
 #   parity        completes .venv with the reference that the parity tests compare with
 #
 # Without a word: packages python build. Asks nothing. Works as root, or with a sudo that needs no password.
@@ -152,13 +152,15 @@ follow() {
   if [ -t 1 ] && [ -n "$shown" ]; then printf '\r\033[K'; fi
 }
 
+# build PRESET [TARGET]
 build() {
-  local preset=$1 folder=build
+  local preset=$1 target=${2:-all} folder=build
   [ "$preset" = cpu ] || folder=build-$preset
   local log=.cache/logs/build-$preset.log
-  if [ ! -f "$folder/build.ninja" ]; then
+  # A folder that was configured elsewhere and moved, or copied, here cannot be used.
+  if [ ! -f "$folder/build.ninja" ] || ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$folder/CMakeCache.txt"; then
     step build "configuring $folder"
-    if ! cmake --preset "$preset" >"$log" 2>&1; then
+    if ! cmake --fresh --preset "$preset" >"$log" 2>&1; then
       tail -n 20 "$log" >&2
       fail "CMake could not configure $folder. The whole output: $log"
     fi
@@ -166,7 +168,7 @@ build() {
   local count started=$SECONDS
   count=$(jobs)
   # Its own process group would outlive a Ctrl-C: it stays in ours.
-  cmake --build --preset "$preset" -j "$count" >"$log" 2>&1 9>&- </dev/null &
+  cmake --build --preset "$preset" --target "$target" -j "$count" >"$log" 2>&1 9>&- </dev/null &
   local pid=$!
   follow "$pid" "$log"
   if ! wait "$pid"; then
@@ -193,7 +195,7 @@ run_step() {
     parity) lock python; install_requirements parity tests/parity/requirements.txt ;;
     build) lock build; build cpu ;;
     build-fuzz) lock build-fuzz; build fuzz ;;
-    build-asan) lock build-asan; build asan ;;
+    build-asan) lock build-asan; build asan unit_tests ;;
     *) printf 'setup: unknown step "%s": one of packages python build fuzz-packages build-fuzz build-asan parity\n' "$1" >&2; exit 2 ;;
   esac
 }

@@ -117,15 +117,25 @@ def run_unittest(records, folder):
 
 
 def run_gtest(records, program):
-    """The names of the tests come first, so that those that a crash swallows are missed."""
+    """GoogleTest reports at its end; of a program that crashes, its output says which test it was in."""
     if not os.path.exists(program):
         records.add(os.path.basename(program), "skipped", "no tests yet")
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "result.xml")
-        ended = subprocess.run([program, f"--gtest_output=xml:{path}", "--gtest_brief=1"], check=False)
+        running = ""
+        with subprocess.Popen([program, f"--gtest_output=xml:{path}"], stdout=subprocess.PIPE, text=True,
+                              errors="replace") as ended:
+            for line in ended.stdout:
+                if line.startswith("[ RUN      ] "):
+                    running = line[13:].strip()
+                elif line.startswith("[       OK ] "):
+                    running = ""
+                elif not line.startswith("[-----"):
+                    print(line, end="", flush=True)
         if not os.path.exists(path):
-            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode} before its report")
+            place = running or "an unknown place"
+            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode} in {place}")
             return
         failed_before_end = False
         for case in xml.etree.ElementTree.parse(path).iter("testcase"):

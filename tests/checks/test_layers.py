@@ -35,7 +35,7 @@ class Layers(unittest.TestCase):
                 self.assertIn(expected, found[0])
 
     def test_a_home_has_two_files_at_most(self):
-        files = {f"launch/boot_{n}.cpp": "#include <mpi.h>" for n in range(3)}
+        files = {f"launch/boot_{n}.cpp": "#include <mpi.h>\n#include <mpi.h>" for n in range(3)}
         self.assertEqual(1, len(layers.violations(files)))
         del files["launch/boot_0.cpp"]
         self.assertEqual([], layers.violations(files))

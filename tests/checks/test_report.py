@@ -92,10 +92,11 @@ class Report(unittest.TestCase):
 
     def test_a_program_that_crashes_has_failed(self):
         program = self.folder / "program"
-        program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+        program.write_text("#!/bin/sh\necho '[ RUN      ] A.One'\necho '[       OK ] A.One (0 ms)'\n"
+                           "echo '[ RUN      ] A.Two'\nkill -SEGV $$\n")
         program.chmod(0o755)
         self.report("gtest", self.records, "unit", program)
-        self.assertEqual(("failed", "it ended with -11 before its report"), self.outcomes()["program"])
+        self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program"])
 
     def test_gtest_outcomes(self):
         program = self.folder / "program"

@@ -165,11 +165,15 @@ TEST(RunFolder, TheLockGoesWithTheProcess) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
-    [[maybe_unused]] const auto told = ::write(ready[1], "x", 1);
-    ::pause();
-    ::_exit(0);
+    try {
+      const RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
+      [[maybe_unused]] const auto told = ::write(ready[1], "x", 1);
+      ::pause();
+    } catch (const UserError&) {
+    }
+    ::_exit(1);
   }
+  ::close(ready[1]);  // so that the reading below ends when the child does
   char byte;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
   EXPECT_EQ(look_at_run_folder(scratch.path()).holder.value().pid, child);
@@ -179,7 +183,6 @@ TEST(RunFolder, TheLockGoesWithTheProcess) {
   EXPECT_EQ(look_at_run_folder(scratch.path()).status(), "interrupted");
   EXPECT_EQ(RunFolder::open(scratch.path(), {}, kNow).opening(), Opening::kResume);
   ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 TEST(RunFolder, PathsThatCannotBeAreTheUsersToMend) {
