@@ -56,7 +56,7 @@ struct Config {
   std::string chat_template_date;                   // YYYY-MM-DD; empty: today at the first start, then recorded
   bool train_on_inputs = false;
   std::string train_on_eos = "turn";    // turn | all | last | none
-  std::vector<std::string> eot_tokens;  // chat: what ends a turn; empty: eos and well-known markers
+  std::vector<std::string> eot_tokens;  // chat: tokens that end turns, beside eos and the markers the template shows
   std::int64_t sequence_len = 2048;
   std::string excess_length_strategy = "drop";  // drop | truncate | raise
   bool sample_packing = false;

@@ -2,7 +2,6 @@
 // Rendered text is tokenized without added special tokens, as transformers does: BOS is the template's to print.
 
 #include <algorithm>
-#include <array>
 #include <boost/json/value.hpp>
 #include <optional>
 #include <utility>
@@ -17,18 +16,6 @@
 
 namespace cadre::data {
 namespace {
-
-// What ends a turn in the templates of well-known families, for models whose eos_token is another one (Gemma's <eos>,
-// Phi-3's <|endoftext|>). Only those that are one token of the vocabulary count.
-constexpr std::array<std::string_view, 9> kTurnEnds = {"<|im_end|>",
-                                                       "<|eot_id|>",
-                                                       "<|eom_id|>",
-                                                       "<end_of_turn>",
-                                                       "<|end|>",
-                                                       "<|eot|>",
-                                                       "<|end_of_text|>",
-                                                       "<|END_OF_TURN_TOKEN|>",
-                                                       "<｜end▁of▁sentence｜>"};
 
 TrainOnEos train_on_eos_of(const std::string& name) {
   if (name == "turn") return TrainOnEos::kTurn;
@@ -80,7 +67,6 @@ class ChatEncoder final : public RowEncoder {
     render_.unk_token = tokenizer_.unk_token().value_or("");
     render_.date = options.date;
     find_turn_ends(options.config.eot_tokens);
-    find_generation_prompt();
   }
 
   EncodedRow encode(const boost::json::object& fields) const override {
@@ -93,8 +79,7 @@ class ChatEncoder final : public RowEncoder {
     const chat::Rendered rendered = template_.render(messages, optional_array(fields, tools_), render_);
     tokenizer::Encoding tokens = tokenizer_.encode_with_ranges(rendered.text, false);
     ChatLabels labels = label_chat(rendered, turns, tokens,
-                                   {.generation_prompt = generation_prompt_,
-                                    .train_on_eos = train_on_eos_,
+                                   {.train_on_eos = train_on_eos_,
                                     .train_on_inputs = train_on_inputs_,
                                     .is_turn_end = [this](tokenizer::TokenId id) {
                                       return std::binary_search(turn_ends_.begin(), turn_ends_.end(), id);
@@ -111,25 +96,7 @@ class ChatEncoder final : public RowEncoder {
       if (!id) throw runtime::UserError("eot_tokens: " + excerpt(token) + " is no token of the vocabulary");
       turn_ends_.push_back(*id);
     }
-    if (named.empty())
-      for (const auto token : kTurnEnds)
-        if (const auto id = tokenizer_.token_to_id(token)) turn_ends_.push_back(*id);
     std::sort(turn_ends_.begin(), turn_ends_.end());
-  }
-
-  // What add_generation_prompt adds to a conversation of one line. A template that refuses that conversation, or does
-  // not know the option, has none that could be known.
-  void find_generation_prompt() {
-    boost::json::array messages;
-    messages.push_back(boost::json::object{{"role", "user"}, {"content", "a"}});
-    try {
-      chat::RenderOptions asked = render_;
-      const std::string without = template_.render(messages, nullptr, asked).text;
-      asked.add_generation_prompt = true;
-      const std::string with = template_.render(messages, nullptr, asked).text;
-      if (with.starts_with(without)) generation_prompt_ = with.substr(without.size());
-    } catch (const runtime::UserError&) {
-    }
   }
 
   // Brings a message into the form that templates know (role, content, the rest as it is), without `weight`.
@@ -186,7 +153,6 @@ class ChatEncoder final : public RowEncoder {
   TrainOnEos train_on_eos_;
   chat::RenderOptions render_;
   std::vector<tokenizer::TokenId> turn_ends_;  // sorted
-  std::string generation_prompt_;
 };
 
 }  // namespace

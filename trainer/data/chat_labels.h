@@ -1,19 +1,18 @@
 // Which tokens of a rendered conversation are trained: a pure function of what the renderer and the tokenizer say.
 //
-// A trained turn is what the model must write itself: from the end of the generation prompt (where the template puts
-// one before the turn), through all that the message's strings became and the template's text between them (the
-// brackets of a tool call), to the token that ends the turn. A template with {% generation %} blocks says itself: those
-// bytes and nothing else. A token is trained when at least one of its bytes lies in a trained turn: " Paris" after
-// "Assistant:" is the answer's first token although its space is the template's.
+// A trained message is trained from the first byte that the model has to write up to the marker that ends its turn:
+// chat::Turn says where these are. Where the renderer found no turn for it (templates that do not walk the messages in
+// a loop), its own strings are taken, and all between the first and the last unless another message stands there. A
+// token is trained when at least one of its bytes lies in there: " Paris" after "Assistant:" is the answer's first
+// token although its space is the template's.
 //
-// Tokens that end a turn (`is_turn_end`) follow `train_on_eos` alone, as in axolotl: `turn` those that end trained
-// turns, `all` every one, `last` the conversation's last, `none` none.
+// Tokens that end a turn follow `train_on_eos` alone, as in axolotl: `turn` those that end trained turns, `all` every
+// one, `last` the conversation's last, `none` none. They are those of a trained turn's marker, and those that
+// `is_turn_end` (EOS, eot_tokens) knows, wherever they stand.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "trainer/chat/chat_template.h"
@@ -31,7 +30,6 @@ struct ChatTurn {
 enum class TrainOnEos { kTurn, kAll, kLast, kNone };
 
 struct ChatLabelOptions {
-  std::string_view generation_prompt = {};  // what add_generation_prompt appends; empty: unknown
   TrainOnEos train_on_eos = TrainOnEos::kTurn;
   bool train_on_inputs = false;  // every token but those of excluded messages
   std::function<bool(tokenizer::TokenId)> is_turn_end = {};
@@ -39,7 +37,7 @@ struct ChatLabelOptions {
 
 struct ChatLabels {
   std::vector<std::int32_t> labels;
-  bool turn_end_missing = false;  // a trained turn is followed by no token that ends it
+  bool turn_end_missing = false;  // no token that ends it follows a trained turn
 };
 
 // `tokens` are of the whole rendered text, without added special tokens. UserError naming the message (from 1) whose
