@@ -31,9 +31,9 @@ class Records:
             out.write(json.dumps(line) + "\n")
 
 
-def first_line(text):
-    lines = [line for line in str(text).splitlines() if line.strip()]
-    return lines[0].strip() if lines else ""
+def one_line(text, limit=300):
+    line = "; ".join(part.strip() for part in str(text).splitlines() if part.strip())
+    return line if len(line) <= limit else line[:limit] + " …"
 
 
 class RecordingResult(unittest.TextTestResult):
@@ -60,7 +60,7 @@ class RecordingResult(unittest.TextTestResult):
         self._settled = True
 
     def _fail(self, test, err):
-        reason = first_line(f"{err[0].__name__}: {err[1]}")
+        reason = one_line(f"{err[0].__name__}: {err[1]}")
         if isinstance(test, unittest.TestCase):
             self._failure = self._failure or reason
         else:  # a class's or a module's fixture: no startTest was called, so there is no stopTest
@@ -94,7 +94,7 @@ class RecordingResult(unittest.TextTestResult):
         if err is None:
             self._subtests_passed += 1
         else:
-            self._failure = self._failure or first_line(f"{subtest._subDescription()} {err[0].__name__}: {err[1]}")
+            self._failure = self._failure or one_line(f"{subtest._subDescription()} {err[0].__name__}: {err[1]}")
 
     def stopTest(self, test):
         super().stopTest(test)
@@ -143,7 +143,7 @@ def run_gtest(records, program):
             seconds = float(case.get("time", "0"))
             failure, skipped = case.find("failure"), case.find("skipped")
             if failure is not None:
-                records.add(name, "failed", first_line(failure.get("message", "")), seconds)
+                records.add(name, "failed", one_line(failure.get("message", "")), seconds)
                 failed_before_end = True
             elif case.get("status") == "notrun":
                 records.add(name, "skipped", "disabled in the source", seconds)

@@ -114,7 +114,7 @@ X
         program.chmod(0o755)
         self.report("gtest", self.records, "unit", program)
         self.assertEqual({"Good": ("passed", ""), "Off": ("skipped", "disabled in the source"),
-                          "Skip": ("skipped", "no disk"), "Bad": ("failed", "a.cpp:9")}, self.outcomes())
+                          "Skip": ("skipped", "no disk"), "Bad": ("failed", "a.cpp:9; x")}, self.outcomes())
 
     def test_summary(self):
         for name, outcome, reason in (("a", "passed", ""), ("b", "skipped", "no GPU"), ("c", "passed", "")):
