@@ -74,10 +74,10 @@ install_packages() {
   fi
   step "$name" "installing $missing"
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+  as_root "${apt[@]}" update >"$log" 2>&1 </dev/null || true # an archive that we do not need may be out of reach
   # shellcheck disable=SC2086  # a list of names
-  if ! { as_root "${apt[@]}" -o APT::Update::Error-Mode=any update &&
-    as_root "${apt[@]}" install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
-    grep -E '^(E|Err|W):?' "$log" | tail -n 8 >&2 || tail -n 8 "$log" >&2
+  if ! as_root "${apt[@]}" install -y --no-install-recommends $missing >>"$log" 2>&1 </dev/null; then
+    grep -E '^(E|Err|W):?' "$log" | cut -c1-300 | tail -n 5 >&2 || tail -n 5 "$log" >&2
     fail "apt-get could not install: $missing" "no network, or a mirror that does not have them? The whole output: $log"
   fi
 }
@@ -118,7 +118,7 @@ install_requirements() {
   # No cache and no byte code: each would cost gigabytes or a minute, for files that are mostly never imported.
   if ! PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --no-input --progress-bar off \
     --no-cache-dir --no-compile --retries 5 --require-hashes --no-deps -r "$requirements" >"$log" 2>&1 </dev/null; then
-    grep -E '^(ERROR|WARNING)' "$log" | tail -n 8 >&2 || tail -n 8 "$log" >&2
+    grep -E '^(ERROR|WARNING)' "$log" | cut -c1-300 | tail -n 3 >&2 || tail -n 3 "$log" >&2
     fail "pip could not install $requirements" "no network, or no space? The whole output: $log"
   fi
   printf '%s\n' "$wanted" >"$stamp"
