@@ -20,19 +20,23 @@ namespace cadre::model_folder {
 // change the mathematics in a way not supported.
 ModelSpec parse_config(std::string_view config_json, std::string_view generation_config_json, const std::string& where);
 
+// kNone: a run that starts from random weights (init_from_config) needs config.json alone.
+enum class Weights { kRequired, kNone };
+
 class Folder {
  public:
   // UserError for whatever is wrong, with file and tensor.
-  static Folder open(const std::filesystem::path& path);
+  static Folder open(const std::filesystem::path& path, Weights weights = Weights::kRequired);
 
   const std::filesystem::path& path() const { return path_; }
+  // With weights, spec().dtype is that of the stored embedding; without, what config.json says.
   const ModelSpec& spec() const { return spec_; }
   // The bytes of an expected tensor; check fails for a name that expected_tensors() does not list.
   const safetensors::TensorView& tensor(std::string_view name) const;
   // The safetensors files in use, sorted; config.json as text.
   const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
   const std::string& config_json() const { return config_json_; }
-  // sha256 over config.json and the weight files, in name order.
+  // sha256 of what `sha256sum config.json FILES` prints in the folder, the weight files in name order.
   std::string sha256() const;
 
  private:
