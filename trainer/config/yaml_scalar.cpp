@@ -131,7 +131,11 @@ std::string write_text(const std::string& text) {
 std::string write_number(double number) {
   std::array<char, 32> digits;
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
-  return error == std::errc{} ? std::string(digits.data(), end) : "0";
+  std::string text(digits.data(), error == std::errc{} ? end : digits.data());
+  // YAML 1.1 readers take 1e-06 for a text and 1.0e-06 for a number; both are one here.
+  const std::size_t e = text.find('e');
+  if (e != std::string::npos && text.find('.') == std::string::npos) text.insert(e, ".0");
+  return text;
 }
 
 }  // namespace cadre::config

@@ -151,7 +151,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (static_cast<int>(open_.size()) >= kMaxDepth) too_deep(place);
     if (tag != "?" && tag != "!" && !tag.empty())
       fail(place, say("found the tag `", shown(tag), "`; tags are not read here: remove it"));
-    if (expects_key()) fail(place, "expected a key, found a list or a map; a key is one word");
+    if (expects_key()) fail(place, "expected a key, found a list or a map; is a bracket not closed?");
     count({}, place);
     Open frame;
     frame.node.kind = kind;
@@ -249,7 +249,10 @@ std::optional<YamlNode> parse(const std::string& text, const std::string& where,
     throw UserError(say(*source, ": expected at most ", kMaxYamlBytes >> 20, " MB of YAML, found ", text.size(),
                         " bytes; is this the configuration?"));
   check_bytes(text, *source);
-  BoundedText buffer(text, *source);
+  // yaml-cpp takes a quote or a bracket that nothing closes for whole where the text ends right after a line break, or
+  // in the middle of one line; a comment as the last line has it noticed.
+  const std::string ended = text + (text.ends_with('\n') ? "#" : "\n#");
+  BoundedText buffer(ended, *source);
   TreeBuilder builder(source, buffer, in_file);
   try {
     std::istream in(&buffer);
