@@ -12,7 +12,8 @@ Bound::Bound(std::string what, const Arguments& arguments, std::initializer_list
              std::size_t required)
     : what_(std::move(what)), values_(parameters.size()) {
   if (arguments.positional.size() > parameters.size()) {
-    throw Failure(say(what_, " takes at most ", parameters.size(), " argument(s), found ", arguments.positional.size()));
+    throw Failure(
+        say(what_, " takes at most ", parameters.size(), " argument(s), found ", arguments.positional.size()));
   }
   std::copy(arguments.positional.begin(), arguments.positional.end(), values_.begin());
   for (const Keyword& keyword : arguments.keywords) {

@@ -224,9 +224,12 @@ class BraceFormatter {
     std::string_view rest = text.substr(name_end);
     if (rest.starts_with("!")) {
       if (rest.size() < 2 || (rest.size() > 2 && rest[2] != ':')) throw Failure("bad conversion in format string");
-      if (rest[1] == 'r') value = Value::string(to_repr(value));
-      else if (rest[1] == 's') value = Value::string(to_text(value));
-      else throw Failure(say("the conversion !", rest.substr(1, 1), " is not implemented"));
+      if (rest[1] == 'r')
+        value = Value::string(to_repr(value));
+      else if (rest[1] == 's')
+        value = Value::string(to_text(value));
+      else
+        throw Failure(say("the conversion !", rest.substr(1, 1), " is not implemented"));
       rest = rest.substr(2);
     }
     std::string spec;

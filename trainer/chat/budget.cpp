@@ -7,8 +7,12 @@ namespace {
 thread_local Budget* current = nullptr;
 }
 
-Budget::Budget() : outer_(current) { current = this; }
-Budget::~Budget() { current = outer_; }
+Budget::Budget() : outer_(current) {
+  current = this;
+}
+Budget::~Budget() {
+  current = outer_;
+}
 
 void Budget::work(std::uint64_t units) {
   if (current == nullptr) return;

@@ -33,15 +33,24 @@ bool contains(std::span<const CharacterRange> ranges, char32_t c) {
 
 std::span<const CharacterRange> ranges_of(CharacterClass character_class) {
   switch (character_class) {
-    case CharacterClass::kSpace: return kSpace;
-    case CharacterClass::kPrintable: return kPrintable;
-    case CharacterClass::kAlpha: return kAlpha;
-    case CharacterClass::kDecimal: return kDecimal;
-    case CharacterClass::kDigit: return kDigit;
-    case CharacterClass::kNumeric: return kNumeric;
-    case CharacterClass::kUpper: return kUpper;
-    case CharacterClass::kLower: return kLower;
-    case CharacterClass::kTitle: return kTitle;
+    case CharacterClass::kSpace:
+      return kSpace;
+    case CharacterClass::kPrintable:
+      return kPrintable;
+    case CharacterClass::kAlpha:
+      return kAlpha;
+    case CharacterClass::kDecimal:
+      return kDecimal;
+    case CharacterClass::kDigit:
+      return kDigit;
+    case CharacterClass::kNumeric:
+      return kNumeric;
+    case CharacterClass::kUpper:
+      return kUpper;
+    case CharacterClass::kLower:
+      return kLower;
+    case CharacterClass::kTitle:
+      return kTitle;
   }
   return {};
 }
@@ -53,10 +62,14 @@ struct CaseTables {
 
 CaseTables tables_of(Case to) {
   switch (to) {
-    case Case::kUpper: return {kToUpper, kToUpperSeveral};
-    case Case::kLower: return {kToLower, kToLowerSeveral};
-    case Case::kTitle: return {kToTitle, kToTitleSeveral};
-    case Case::kFold: return {kToFold, kToFoldSeveral};
+    case Case::kUpper:
+      return {kToUpper, kToUpperSeveral};
+    case Case::kLower:
+      return {kToLower, kToLowerSeveral};
+    case Case::kTitle:
+      return {kToTitle, kToTitleSeveral};
+    case Case::kFold:
+      return {kToFold, kToFoldSeveral};
   }
   return {};
 }
@@ -64,7 +77,8 @@ CaseTables tables_of(Case to) {
 }  // namespace
 
 bool is_in(CharacterClass character_class, char32_t c) {
-  if (character_class == CharacterClass::kSpace && c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c < 32);
+  if (character_class == CharacterClass::kSpace && c < 0x80)
+    return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c < 32);
   return contains(ranges_of(character_class), c);
 }
 
@@ -118,14 +132,20 @@ void append_utf8(std::string& out, char32_t c) {
 bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    const std::size_t length = lead < 0x80   ? 1
+                               : lead < 0xC2 ? 0
+                               : lead < 0xE0 ? 2
+                               : lead < 0xF0 ? 3
+                               : lead < 0xF5 ? 4
+                                             : 0;
     if (length == 0 || i + length > text.size()) return false;
     for (std::size_t k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0U) != 0x80U) return false;
     }
     std::size_t at = i;
     const char32_t c = decode_at(text, at);
-    if ((length == 3 && (c < 0x800 || (c >= 0xD800 && c <= 0xDFFF))) || (length == 4 && (c < 0x10000 || c > 0x10FFFF))) {
+    if ((length == 3 && (c < 0x800 || (c >= 0xD800 && c <= 0xDFFF))) ||
+        (length == 4 && (c < 0x10000 || c > 0x10FFFF))) {
       return false;
     }
     i += length;

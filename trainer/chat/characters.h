@@ -11,7 +11,9 @@ namespace cadre::chat {
 enum class CharacterClass { kSpace, kPrintable, kAlpha, kDecimal, kDigit, kNumeric, kUpper, kLower, kTitle };
 
 bool is_in(CharacterClass character_class, char32_t c);
-inline bool is_space(char32_t c) { return is_in(CharacterClass::kSpace, c); }
+inline bool is_space(char32_t c) {
+  return is_in(CharacterClass::kSpace, c);
+}
 inline bool is_alphanumeric(char32_t c) {
   return is_in(CharacterClass::kAlpha, c) || is_in(CharacterClass::kNumeric, c);
 }

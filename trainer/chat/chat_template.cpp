@@ -27,12 +27,18 @@ Value string_value(std::string_view bytes, std::int32_t message) {
 Value from_json(const json::value& value, std::int32_t message, int depth = 0) {
   if (depth >= Budget::kMaxDepth) throw Failure(say("a message nested more than ", Budget::kMaxDepth, " deep"));
   switch (value.kind()) {
-    case json::kind::null: return Value::none().from_message(message);
-    case json::kind::bool_: return Value::boolean(value.get_bool()).from_message(message);
-    case json::kind::int64: return Value::integer(value.get_int64()).from_message(message);
-    case json::kind::uint64: return Value::integer(value.get_uint64()).from_message(message);
-    case json::kind::double_: return Value::floating(value.get_double()).from_message(message);
-    case json::kind::string: return string_value(value.get_string(), message);
+    case json::kind::null:
+      return Value::none().from_message(message);
+    case json::kind::bool_:
+      return Value::boolean(value.get_bool()).from_message(message);
+    case json::kind::int64:
+      return Value::integer(value.get_int64()).from_message(message);
+    case json::kind::uint64:
+      return Value::integer(value.get_uint64()).from_message(message);
+    case json::kind::double_:
+      return Value::floating(value.get_double()).from_message(message);
+    case json::kind::string:
+      return string_value(value.get_string(), message);
     case json::kind::array: {
       std::vector<Value> items;
       items.reserve(value.get_array().size());
@@ -158,7 +164,8 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
-Rendered ChatTemplate::render(const json::value& messages, const json::value& tools, const RenderOptions& options) const {
+Rendered ChatTemplate::render(const json::value& messages, const json::value& tools,
+                              const RenderOptions& options) const {
   const Budget budget;
   const std::string& where = state_->where;
   if (!tools.is_null() && !tools.is_array()) throw UserError(say(where, ": expected tools to be an array or null"));

@@ -57,9 +57,9 @@ struct Rendered {
 
 struct RenderOptions {
   bool add_generation_prompt = false;
-  std::string bos_token, eos_token, pad_token, unk_token;  // empty: not defined, as in transformers
-  std::string date;              // YYYY-MM-DD, what strftime_now sees (midnight, English names)
-  boost::json::object variables;  // more of the template's variables: enable_thinking, custom_tools, …
+  std::string bos_token{}, eos_token{}, pad_token{}, unk_token{};  // empty: not defined, as in transformers
+  std::string date{};               // YYYY-MM-DD, what strftime_now sees (midnight, English names)
+  boost::json::object variables{};  // more of the template's variables: enable_thinking, custom_tools, …
 };
 
 class ChatTemplate {

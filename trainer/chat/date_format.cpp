@@ -31,13 +31,13 @@ bool read(std::string_view date, Day& out) {
   out.month = number(5, 2);
   out.day = number(8, 2);
   if (out.year < 1900 || out.month < 1 || out.day < 1) return false;
-  const std::chrono::year_month_day day{std::chrono::year{out.year}, std::chrono::month(static_cast<unsigned>(out.month)),
+  const std::chrono::year_month_day day{std::chrono::year{out.year},
+                                        std::chrono::month(static_cast<unsigned>(out.month)),
                                         std::chrono::day(static_cast<unsigned>(out.day))};
   if (!day.ok()) return false;
   const std::chrono::sys_days days{day};
   out.weekday = static_cast<int>(std::chrono::weekday{days}.c_encoding());
-  out.day_of_year =
-      static_cast<int>((days - std::chrono::sys_days{day.year() / std::chrono::January / 1}).count()) + 1;
+  out.day_of_year = static_cast<int>((days - std::chrono::sys_days{day.year() / std::chrono::January / 1}).count()) + 1;
   return true;
 }
 
@@ -99,48 +99,120 @@ std::string format_date(std::string_view date, std::string_view format) {
     };
     const auto part = [&](std::string_view inner) { return format_date(date, inner); };
     switch (format[i]) {
-      case '%': out += '%'; break;
-      case 'n': out += '\n'; break;
-      case 't': out += '\t'; break;
-      case 'a': out += name(weekday.substr(0, 3)); break;
-      case 'A': out += name(weekday); break;
+      case '%':
+        out += '%';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 't':
+        out += '\t';
+        break;
+      case 'a':
+        out += name(weekday.substr(0, 3));
+        break;
+      case 'A':
+        out += name(weekday);
+        break;
       case 'b':
-      case 'h': out += name(month.substr(0, 3)); break;
-      case 'B': out += name(month); break;
-      case 'd': out += padded(day.day, 2, '0', flag); break;
-      case 'e': out += padded(day.day, 2, ' ', flag); break;
-      case 'm': out += padded(day.month, 2, '0', flag); break;
-      case 'y': out += padded(day.year % 100, 2, '0', flag); break;
-      case 'Y': out += std::to_string(day.year); break;
-      case 'C': out += padded(day.year / 100, 2, '0', flag); break;
-      case 'j': out += padded(day.day_of_year, 3, '0', flag); break;
-      case 'u': out += std::to_string(day.weekday == 0 ? 7 : day.weekday); break;
-      case 'w': out += std::to_string(day.weekday); break;
-      case 'U': out += padded((day.day_of_year + 6 - day.weekday) / 7, 2, '0', flag); break;
-      case 'W': out += padded((day.day_of_year + 6 - (day.weekday + 6) % 7) / 7, 2, '0', flag); break;
-      case 'V': out += padded(iso_week(day).first, 2, '0', flag); break;
-      case 'G': out += std::to_string(iso_week(day).second); break;
-      case 'g': out += padded(iso_week(day).second % 100, 2, '0', flag); break;
-      case 'H': out += padded(0, 2, '0', flag); break;
-      case 'k': out += padded(0, 2, ' ', flag); break;
-      case 'I': out += padded(12, 2, '0', flag); break;
-      case 'l': out += padded(12, 2, ' ', flag); break;
+      case 'h':
+        out += name(month.substr(0, 3));
+        break;
+      case 'B':
+        out += name(month);
+        break;
+      case 'd':
+        out += padded(day.day, 2, '0', flag);
+        break;
+      case 'e':
+        out += padded(day.day, 2, ' ', flag);
+        break;
+      case 'm':
+        out += padded(day.month, 2, '0', flag);
+        break;
+      case 'y':
+        out += padded(day.year % 100, 2, '0', flag);
+        break;
+      case 'Y':
+        out += std::to_string(day.year);
+        break;
+      case 'C':
+        out += padded(day.year / 100, 2, '0', flag);
+        break;
+      case 'j':
+        out += padded(day.day_of_year, 3, '0', flag);
+        break;
+      case 'u':
+        out += std::to_string(day.weekday == 0 ? 7 : day.weekday);
+        break;
+      case 'w':
+        out += std::to_string(day.weekday);
+        break;
+      case 'U':
+        out += padded((day.day_of_year + 6 - day.weekday) / 7, 2, '0', flag);
+        break;
+      case 'W':
+        out += padded((day.day_of_year + 6 - (day.weekday + 6) % 7) / 7, 2, '0', flag);
+        break;
+      case 'V':
+        out += padded(iso_week(day).first, 2, '0', flag);
+        break;
+      case 'G':
+        out += std::to_string(iso_week(day).second);
+        break;
+      case 'g':
+        out += padded(iso_week(day).second % 100, 2, '0', flag);
+        break;
+      case 'H':
+        out += padded(0, 2, '0', flag);
+        break;
+      case 'k':
+        out += padded(0, 2, ' ', flag);
+        break;
+      case 'I':
+        out += padded(12, 2, '0', flag);
+        break;
+      case 'l':
+        out += padded(12, 2, ' ', flag);
+        break;
       case 'M':
-      case 'S': out += padded(0, 2, '0', flag); break;
-      case 'f': out += "000000"; break;
-      case 'p': out += "AM"; break;
-      case 'P': out += "am"; break;
+      case 'S':
+        out += padded(0, 2, '0', flag);
+        break;
+      case 'f':
+        out += "000000";
+        break;
+      case 'p':
+        out += "AM";
+        break;
+      case 'P':
+        out += "am";
+        break;
       case 'z':
-      case 'Z': break;
+      case 'Z':
+        break;
       case 'D':
-      case 'x': out += part("%m/%d/%y"); break;
-      case 'F': out += part("%Y-%m-%d"); break;
+      case 'x':
+        out += part("%m/%d/%y");
+        break;
+      case 'F':
+        out += part("%Y-%m-%d");
+        break;
       case 'T':
-      case 'X': out += part("%H:%M:%S"); break;
-      case 'R': out += part("%H:%M"); break;
-      case 'r': out += part("%I:%M:%S %p"); break;
-      case 'c': out += part("%a %b %e %H:%M:%S %Y"); break;
-      default: throw Failure(runtime::say("strftime_now: the directive %", format[i], " is not implemented"));
+      case 'X':
+        out += part("%H:%M:%S");
+        break;
+      case 'R':
+        out += part("%H:%M");
+        break;
+      case 'r':
+        out += part("%I:%M:%S %p");
+        break;
+      case 'c':
+        out += part("%a %b %e %H:%M:%S %Y");
+        break;
+      default:
+        throw Failure(runtime::say("strftime_now: the directive %", format[i], " is not implemented"));
     }
   }
   return out;

@@ -21,8 +21,10 @@ Value* Scope::find(std::string_view name) {
 }
 
 void Scope::set(std::string_view name, Value value) {
-  if (Value* known = find(name)) *known = std::move(value);
-  else variables.emplace_back(name, std::move(value));
+  if (Value* known = find(name))
+    *known = std::move(value);
+  else
+    variables.emplace_back(name, std::move(value));
 }
 
 class Evaluator::ScopeFrame {
@@ -117,17 +119,24 @@ Evaluator::Flow Evaluator::execute(const Statement& statement) {
   Budget::work(20);
   line_ = statement.line;
   switch (statement.kind) {
-    case StatementKind::kText: emit(statement.text.as_text()); break;
+    case StatementKind::kText:
+      emit(statement.text.as_text());
+      break;
     case StatementKind::kPrint: {
       const Value value = evaluate(*statement.value);
-      if (value.is_string()) emit(value.as_text());
-      else emit(to_text(value));
+      if (value.is_string())
+        emit(value.as_text());
+      else
+        emit(to_text(value));
       break;
     }
     case StatementKind::kIf:
       return execute(truth(evaluate(*statement.value)) ? statement.body : statement.otherwise);
-    case StatementKind::kFor: return execute_for(statement);
-    case StatementKind::kSet: assign(statement.targets[0], evaluate(*statement.value)); break;
+    case StatementKind::kFor:
+      return execute_for(statement);
+    case StatementKind::kSet:
+      assign(statement.targets[0], evaluate(*statement.value));
+      break;
     case StatementKind::kSetBlock: {
       Value value;
       {
@@ -138,8 +147,12 @@ Evaluator::Flow Evaluator::execute(const Statement& statement) {
       assign(statement.targets[0], value);
       break;
     }
-    case StatementKind::kWith: execute_with(statement); break;
-    case StatementKind::kMacro: scope_->set(statement.macro->name, define_macro(*statement.macro)); break;
+    case StatementKind::kWith:
+      execute_with(statement);
+      break;
+    case StatementKind::kMacro:
+      scope_->set(statement.macro->name, define_macro(*statement.macro));
+      break;
     case StatementKind::kCall: {
       const Expression& call_expression = *statement.value;
       const Value callee = evaluate(*call_expression.operands[0]);
@@ -159,9 +172,13 @@ Evaluator::Flow Evaluator::execute(const Statement& statement) {
       const ScopeFrame frame(*this, scope_);
       return execute(statement.body);
     }
-    case StatementKind::kGeneration: execute_generation(statement); break;
-    case StatementKind::kBreak: return Flow::kBreak;
-    case StatementKind::kContinue: return Flow::kContinue;
+    case StatementKind::kGeneration:
+      execute_generation(statement);
+      break;
+    case StatementKind::kBreak:
+      return Flow::kBreak;
+    case StatementKind::kContinue:
+      return Flow::kContinue;
   }
   return Flow::kNext;
 }
@@ -326,10 +343,14 @@ Value Evaluator::call_macro(const MacroObject& macro, Arguments arguments) {
   for (std::size_t i = 0; i < expected; ++i) {
     const Parameter& parameter = definition.parameters[i];
     explicit_caller = explicit_caller || parameter.name == "caller";
-    if (i < given.size()) scope_->set(parameter.name, given[i]);
-    else if (std::optional<Value> value = take_keyword(parameter.name)) scope_->set(parameter.name, std::move(*value));
-    else if (parameter.fallback) scope_->set(parameter.name, evaluate(*parameter.fallback));
-    else scope_->set(parameter.name, Value::undefined(say("parameter '", parameter.name, "' was not provided")));
+    if (i < given.size())
+      scope_->set(parameter.name, given[i]);
+    else if (std::optional<Value> value = take_keyword(parameter.name))
+      scope_->set(parameter.name, std::move(*value));
+    else if (parameter.fallback)
+      scope_->set(parameter.name, evaluate(*parameter.fallback));
+    else
+      scope_->set(parameter.name, Value::undefined(say("parameter '", parameter.name, "' was not provided")));
   }
   if (definition.uses_caller && !explicit_caller) {
     std::optional<Value> caller = take_keyword("caller");
@@ -348,10 +369,13 @@ Value Evaluator::call_macro(const MacroObject& macro, Arguments arguments) {
 
 Value Evaluator::call(const Value& callee, Arguments arguments) {
   switch (callee.kind()) {
-    case Kind::kUndefined: fail_undefined(callee);
-    case Kind::kMacro: return call_macro(callee.as<MacroObject>(), std::move(arguments));
+    case Kind::kUndefined:
+      fail_undefined(callee);
+    case Kind::kMacro:
+      return call_macro(callee.as<MacroObject>(), std::move(arguments));
     case Kind::kMethod:
-    case Kind::kFunction: return call_function(*this, callee.as<MethodObject>(), arguments);
+    case Kind::kFunction:
+      return call_function(*this, callee.as<MethodObject>(), arguments);
     case Kind::kLoop: {
       auto& loop = callee.as<LoopObject>();
       if (!loop.recurse) throw Failure("the loop must have the 'recursive' marker to be called recursively");
@@ -363,7 +387,8 @@ Value Evaluator::call(const Value& callee, Arguments arguments) {
       auto& joiner = callee.as<JoinerObject>();
       return std::exchange(joiner.used, true) ? joiner.separator : Value::string("");
     }
-    default: throw Failure(say("'", type_name(callee), "' object is not callable"));
+    default:
+      throw Failure(say("'", type_name(callee), "' object is not callable"));
   }
 }
 
@@ -463,34 +488,45 @@ Value Evaluator::evaluate(const Expression& expression) {
   Budget::work(10);
   line_ = expression.line;
   switch (expression.kind) {
-    case ExpressionKind::kConstant: return expression.constant;
-    case ExpressionKind::kName: return evaluate_name(expression);
-    case ExpressionKind::kList: return Value::list(evaluate_all(expression.operands));
-    case ExpressionKind::kTuple: return Value::tuple(evaluate_all(expression.operands));
-    case ExpressionKind::kDict: return evaluate_dict(expression);
+    case ExpressionKind::kConstant:
+      return expression.constant;
+    case ExpressionKind::kName:
+      return evaluate_name(expression);
+    case ExpressionKind::kList:
+      return Value::list(evaluate_all(expression.operands));
+    case ExpressionKind::kTuple:
+      return Value::tuple(evaluate_all(expression.operands));
+    case ExpressionKind::kDict:
+      return evaluate_dict(expression);
     case ExpressionKind::kAttribute: {
       const Value object = evaluate(*expression.operands[0]);
       line_ = expression.line;
       return attribute(object, expression.name);
     }
-    case ExpressionKind::kSubscript: return evaluate_subscript(expression);
-    case ExpressionKind::kSlice: throw Failure("a slice outside of a subscript");
+    case ExpressionKind::kSubscript:
+      return evaluate_subscript(expression);
+    case ExpressionKind::kSlice:
+      throw Failure("a slice outside of a subscript");
     case ExpressionKind::kCall: {
       const Value callee = evaluate(*expression.operands[0]);
       Arguments arguments = evaluate_arguments(expression.call);
       line_ = expression.line;
       return call(callee, std::move(arguments));
     }
-    case ExpressionKind::kFilter: return evaluate_filter(expression, nullptr);
+    case ExpressionKind::kFilter:
+      return evaluate_filter(expression, nullptr);
     case ExpressionKind::kTest: {
       const Value operand = evaluate(*expression.operands[0]);
       const Arguments arguments = evaluate_arguments(expression.call);
       line_ = expression.line;
       return Value::boolean(apply_test(*this, expression.name, operand, arguments));
     }
-    case ExpressionKind::kNot: return Value::boolean(!truth(evaluate(*expression.operands[0])));
-    case ExpressionKind::kNegative: return negate(evaluate(*expression.operands[0]), true);
-    case ExpressionKind::kPositive: return negate(evaluate(*expression.operands[0]), false);
+    case ExpressionKind::kNot:
+      return Value::boolean(!truth(evaluate(*expression.operands[0])));
+    case ExpressionKind::kNegative:
+      return negate(evaluate(*expression.operands[0]), true);
+    case ExpressionKind::kPositive:
+      return negate(evaluate(*expression.operands[0]), false);
     case ExpressionKind::kAnd:
     case ExpressionKind::kOr: {
       Value value;
@@ -518,7 +554,8 @@ Value Evaluator::evaluate(const Expression& expression) {
       }
       return value;
     }
-    case ExpressionKind::kCompare: return evaluate_compare(expression);
+    case ExpressionKind::kCompare:
+      return evaluate_compare(expression);
     case ExpressionKind::kConditional:
       if (truth(evaluate(*expression.operands[0]))) return evaluate(*expression.operands[1]);
       if (expression.operands[2]) return evaluate(*expression.operands[2]);

@@ -16,22 +16,27 @@ ExpressionPtr ExpressionParser::make(ExpressionKind kind, int line) const {
 }
 
 void ExpressionParser::check_chain(int links) const {
-  if (links > NestingGuard::kMax) stream_.fail(runtime::say("more than ", NestingGuard::kMax, " filters, calls or subscripts in a row"));
+  if (links > NestingGuard::kMax)
+    stream_.fail(runtime::say("more than ", NestingGuard::kMax, " filters, calls or subscripts in a row"));
+}
+
+void ExpressionParser::note(int line, const std::string& problem) {
+  if (lenient == 0 && !problem.empty()) problems.emplace_back(line, problem);
 }
 
 ExpressionPtr ExpressionParser::expression(bool with_conditional) {
   const NestingGuard guard(depth_, stream_);
+  const std::size_t known = problems.size();
   ExpressionPtr value = logical_or();
   int links = 0;
   while (with_conditional && stream_.is_name("if")) {
     check_chain(++links);
     ExpressionPtr node = make(ExpressionKind::kConditional, stream_.line());
     stream_.take();
-    ++lenient;
     node->operands.push_back(logical_or());
     node->operands.push_back(std::move(value));
     node->operands.push_back(stream_.skip_name("else") ? expression() : nullptr);
-    --lenient;
+    problems.erase(problems.begin() + static_cast<std::ptrdiff_t>(known), problems.end());
     value = std::move(node);
   }
   return value;
@@ -112,7 +117,8 @@ ExpressionPtr ExpressionParser::concatenation() {
 
 ExpressionPtr ExpressionParser::product() {
   const auto at_operator = [this] {
-    return stream_.is_operator("*") || stream_.is_operator("/") || stream_.is_operator("//") || stream_.is_operator("%");
+    return stream_.is_operator("*") || stream_.is_operator("/") || stream_.is_operator("//") ||
+           stream_.is_operator("%");
   };
   ExpressionPtr left = power();
   if (!at_operator()) return left;
@@ -187,13 +193,16 @@ ExpressionPtr ExpressionParser::primary() {
       node->constant = Value::string(text);
       return node;
     }
-    case TokenKind::kNumber: node->constant = stream_.take().number; return node;
+    case TokenKind::kNumber:
+      node->constant = stream_.take().number;
+      return node;
     case TokenKind::kOperator:
       if (stream_.is_operator("(")) return parenthesized();
       if (stream_.is_operator("[")) return list();
       if (stream_.is_operator("{")) return dict();
       [[fallthrough]];
-    default: stream_.fail_expected("an expression");
+    default:
+      stream_.fail_expected("an expression");
   }
 }
 
@@ -201,8 +210,10 @@ ExpressionPtr ExpressionParser::parenthesized() {
   const int line = stream_.line();
   stream_.take();
   ExpressionPtr node;
-  if (stream_.is_operator(")")) node = make(ExpressionKind::kTuple, line);
-  else node = tuple();
+  if (stream_.is_operator(")"))
+    node = make(ExpressionKind::kTuple, line);
+  else
+    node = tuple();
   stream_.expect_operator(")");
   return node;
 }
@@ -250,18 +261,25 @@ ExpressionPtr ExpressionParser::dict() {
 
 ExpressionPtr ExpressionParser::postfix(ExpressionPtr operand) {
   for (int links = 0;; check_chain(++links)) {
-    if (stream_.is_operator(".") || stream_.is_operator("[")) operand = subscript(std::move(operand));
-    else if (stream_.is_operator("(")) operand = call(std::move(operand));
-    else return operand;
+    if (stream_.is_operator(".") || stream_.is_operator("["))
+      operand = subscript(std::move(operand));
+    else if (stream_.is_operator("("))
+      operand = call(std::move(operand));
+    else
+      return operand;
   }
 }
 
 ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr operand) {
   for (int links = 0;; check_chain(++links)) {
-    if (stream_.is_operator("|")) operand = filters(std::move(operand), false);
-    else if (stream_.is_name("is")) operand = test(std::move(operand));
-    else if (stream_.is_operator("(")) operand = call(std::move(operand));
-    else return operand;
+    if (stream_.is_operator("|"))
+      operand = filters(std::move(operand), false);
+    else if (stream_.is_name("is"))
+      operand = test(std::move(operand));
+    else if (stream_.is_operator("("))
+      operand = call(std::move(operand));
+    else
+      return operand;
   }
 }
 
@@ -375,11 +393,7 @@ ExpressionPtr ExpressionParser::filters(ExpressionPtr operand, bool inline_start
     if (!inline_start) stream_.take();
     ExpressionPtr node = make(ExpressionKind::kFilter, stream_.line());
     node->name = dotted_name();
-    if (lenient == 0) {
-      if (const std::string problem = filter_problem(node->name); !problem.empty()) {
-        throw SyntaxFailure(node->line, problem);
-      }
-    }
+    note(node->line, filter_problem(node->name));
     node->operands.push_back(std::move(operand));
     if (stream_.is_operator("(")) node->call = call_arguments();
     operand = std::move(node);
@@ -392,9 +406,7 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr operand) {
   stream_.take();
   const bool negated = stream_.skip_name("not");
   node->name = dotted_name();
-  if (lenient == 0) {
-    if (const std::string problem = test_problem(node->name); !problem.empty()) throw SyntaxFailure(node->line, problem);
-  }
+  note(node->line, test_problem(node->name));
   node->operands.push_back(std::move(operand));
   const bool argument_follows = stream_.is(TokenKind::kName) || stream_.is(TokenKind::kString) ||
                                 stream_.is(TokenKind::kNumber) || stream_.is_operator("[") || stream_.is_operator("{");

@@ -1,5 +1,5 @@
-// Expressions, from loosest to tightest: conditional, or, and, not, comparison, + −, ~, * / // %, **, unary, postfix and
-// filters, primary.
+// Expressions, from loosest to tightest: conditional, or, and, not, comparison, + −, ~, * / // %, **, unary, postfix
+// and filters, primary.
 #pragma once
 
 #include <string>
@@ -24,6 +24,8 @@ class ExpressionParser {
   // The names that a macro's body mentions decide what it accepts; one entry an open macro.
   std::vector<MacroDefinition*> open_macros;
   int lenient = 0;  // > 0: inside an if, where an unknown filter or test is an error only when it is used
+  // Unknown filters and tests elsewhere; taken back where they turn out to stand in an inline if.
+  std::vector<SyntaxFailure> problems;
 
  private:
   ExpressionPtr make(ExpressionKind kind, int line) const;
@@ -51,6 +53,7 @@ class ExpressionParser {
   bool at_tuple_end(std::string_view end) const;
   // A chain of postfixes or filters nests to the left without recursion in the parser; the walkers do recurse.
   void check_chain(int links) const;
+  void note(int line, const std::string& problem);
 
   TokenStream& stream_;
   int depth_ = 0;

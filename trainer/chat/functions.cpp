@@ -15,16 +15,17 @@ namespace {
 
 using runtime::say;
 
-constexpr std::string_view kGlobals[] = {"range", "dict", "namespace", "cycler", "joiner", "raise_exception", "strftime_now"};
+constexpr std::string_view kGlobals[] = {"range",           "dict",        "namespace", "cycler", "joiner",
+                                         "raise_exception", "strftime_now"};
 constexpr std::string_view kDictMethods[] = {"keys", "values", "items", "get", "copy"};
 constexpr std::string_view kSequenceMethods[] = {"index", "count"};
 // Methods of Python that a template could call in the sandbox, but not here.
 constexpr std::string_view kMissingMethods[] = {
-    "encode", "translate", "maketrans", "fromkeys", "bit_length", "bit_count", "as_integer_ratio", "to_bytes", "from_bytes",
-    "conjugate", "hex", "fromhex", "real", "imag", "numerator", "denominator"};
+    "encode",     "translate", "maketrans", "fromkeys", "bit_length", "bit_count", "as_integer_ratio", "to_bytes",
+    "from_bytes", "conjugate", "hex",       "fromhex",  "real",       "imag",      "numerator",        "denominator"};
 // What would change a value that the sandbox keeps as it is.
-constexpr std::string_view kUnsafeMethods[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove",
-                                               "popitem", "setdefault", "update"};
+constexpr std::string_view kUnsafeMethods[] = {"append", "clear",  "pop",     "reverse",    "insert", "sort",
+                                               "extend", "remove", "popitem", "setdefault", "update"};
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -36,10 +37,12 @@ Value make_range(const Arguments& arguments) {
   if (given.empty() || given.size() > 3) throw Failure(say("range expected 1 to 3 arguments, found ", given.size()));
   const auto integer = [&](std::size_t i) {
     if (given[i].is_undefined()) fail_undefined(given[i]);
-    if (!given[i].is_integral()) throw Failure(say("'", type_name(given[i]), "' object cannot be interpreted as an integer"));
+    if (!given[i].is_integral())
+      throw Failure(say("'", type_name(given[i]), "' object cannot be interpreted as an integer"));
     const Integer value = given[i].as_integer();
     constexpr Integer kBound = static_cast<Integer>(1) << 62;
-    if (value > kBound || value < -kBound) throw Failure("range() with integers of more than 62 bits is not implemented");
+    if (value > kBound || value < -kBound)
+      throw Failure("range() with integers of more than 62 bits is not implemented");
     return value;
   };
   Budget::allocate(128);
@@ -122,12 +125,14 @@ Value view_of(const Value& dict, ViewOf of) {
 Value call_dict_method(const Value& self, std::string_view name, const Arguments& arguments) {
   auto& dict = self.as<DictObject>();
   if (name == "get") {
-    const Bound bound("get()", {.positional = arguments.positional, .keywords = arguments.keywords}, {"key", "default"}, 1);
+    const Bound bound("get()", {.positional = arguments.positional, .keywords = arguments.keywords}, {"key", "default"},
+                      1);
     if (!arguments.keywords.empty()) throw Failure("dict.get() takes no keyword arguments");
     const Value* found = dict.find(bound.value(0));
     return found != nullptr ? *found : bound.value_or(1, Value::none());
   }
-  if (!arguments.positional.empty() || !arguments.keywords.empty()) throw Failure(say("dict.", name, "() takes no arguments"));
+  if (!arguments.positional.empty() || !arguments.keywords.empty())
+    throw Failure(say("dict.", name, "() takes no arguments"));
   if (name == "keys") return view_of(self, ViewOf::kKeys);
   if (name == "values") return view_of(self, ViewOf::kValues);
   if (name == "items") return view_of(self, ViewOf::kItems);
@@ -162,16 +167,21 @@ Value call_sequence_method(const Value& self, std::string_view name, const Argum
 Value call_method(Evaluator& evaluator, const MethodObject& method, const Arguments& arguments) {
   const Value& self = method.self;
   switch (self.kind()) {
-    case Kind::kString: return call_string_method(evaluator, method, arguments);
-    case Kind::kDict: return call_dict_method(self, method.name, arguments);
+    case Kind::kString:
+      return call_string_method(evaluator, method, arguments);
+    case Kind::kDict:
+      return call_dict_method(self, method.name, arguments);
     case Kind::kList:
-    case Kind::kTuple: return call_sequence_method(self, method.name, arguments);
+    case Kind::kTuple:
+      return call_sequence_method(self, method.name, arguments);
     case Kind::kRange: {
       Arguments copy = arguments;
       return call_sequence_method(Value::list(iterate(self)), method.name, copy);
     }
-    case Kind::kLoop: return call_loop_method(self.as<LoopObject>(), method.name, arguments);
-    case Kind::kFloat: return Value::boolean(std::floor(self.as_float()) == self.as_float());
+    case Kind::kLoop:
+      return call_loop_method(self.as<LoopObject>(), method.name, arguments);
+    case Kind::kFloat:
+      return Value::boolean(std::floor(self.as_float()) == self.as_float());
     case Kind::kCycler: {
       auto& cycler = self.as<CyclerObject>();
       if (method.name == "reset") {
@@ -182,13 +192,16 @@ Value call_method(Evaluator& evaluator, const MethodObject& method, const Argume
       cycler.position = (cycler.position + 1) % cycler.items.size();
       return current;
     }
-    default: throw Failure(say("method '", method.name, "' of ", type_name(self), " is not implemented"));
+    default:
+      throw Failure(say("method '", method.name, "' of ", type_name(self), " is not implemented"));
   }
 }
 
 }  // namespace
 
-bool is_global_function(std::string_view name) { return is_one_of(name, kGlobals); }
+bool is_global_function(std::string_view name) {
+  return is_one_of(name, kGlobals);
+}
 
 std::string global_problem(std::string_view name) {
   if (name == "lipsum") return "the function 'lipsum' is not implemented: its text is random";
@@ -214,13 +227,16 @@ bool has_method(const Value& self, std::string_view name) {
     case Kind::kFloat:
       if (name == "is_integer") return true;
       break;
-    case Kind::kCycler: return name == "next" || name == "reset";
-    default: return false;
+    case Kind::kCycler:
+      return name == "next" || name == "reset";
+    default:
+      return false;
   }
   const bool has_missing = is_one_of(name, kMissingMethods);
   const bool number_method = name != "encode" && name != "translate" && name != "maketrans" && name != "fromkeys";
-  if (has_missing && ((self.is_number() && number_method) || (self.is_string() && !number_method && name != "fromkeys") ||
-                      (self.is(Kind::kDict) && name == "fromkeys"))) {
+  if (has_missing &&
+      ((self.is_number() && number_method) || (self.is_string() && !number_method && name != "fromkeys") ||
+       (self.is(Kind::kDict) && name == "fromkeys"))) {
     throw Failure(say("method '", name, "' of ", type_name(self), " is not implemented"));
   }
   return false;
@@ -268,7 +284,8 @@ Value Evaluator::attribute(const Value& object, std::string_view name) {
     const bool has = object.is(Kind::kDict) ? name == "clear" || name == "pop" || name == "popitem" ||
                                                   name == "setdefault" || name == "update"
                                             : name != "popitem" && name != "setdefault" && name != "update";
-    if (has) return Value::undefined(say("access to attribute '", name, "' of '", type_name(object), "' object is unsafe"));
+    if (has)
+      return Value::undefined(say("access to attribute '", name, "' of '", type_name(object), "' object is unsafe"));
   }
   if (object.is(Kind::kDict)) {
     if (const Value* found = object.as<DictObject>().find(name)) return *found;
@@ -278,7 +295,8 @@ Value Evaluator::attribute(const Value& object, std::string_view name) {
 
 Value Evaluator::item(const Value& object, const Value& key) {
   switch (object.kind()) {
-    case Kind::kUndefined: fail_undefined(object);
+    case Kind::kUndefined:
+      fail_undefined(object);
     case Kind::kDict:
       // What cannot be a key is not there.
       if (!key.is(Kind::kList) && !key.is(Kind::kDict)) {
@@ -307,7 +325,8 @@ Value Evaluator::item(const Value& object, const Value& key) {
         if (i >= 0) return range.at(static_cast<std::uint64_t>(i));
       }
       break;
-    default: break;
+    default:
+      break;
   }
   if (key.is_string()) {
     const std::string name(key.as_bytes());

@@ -28,7 +28,9 @@ std::string normalize_newlines(std::string_view source) {
   return out;
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 class Lexer {
  public:
@@ -143,9 +145,12 @@ class Lexer {
     if (source_.compare(at, 3, "raw") != 0) return false;
     at = after_space(at + 3);
     std::size_t begin = 0;
-    if (source_.compare(at, 2, "%}") == 0) begin = at + 2;
-    else if (source_.compare(at, 3, "-%}") == 0) begin = after_space(at + 3);
-    else return false;
+    if (source_.compare(at, 2, "%}") == 0)
+      begin = at + 2;
+    else if (source_.compare(at, 3, "-%}") == 0)
+      begin = after_space(at + 3);
+    else
+      return false;
     advance_to(begin);
     for (std::size_t tag = begin;; ++tag) {
       tag = source_.find("{%", tag);
@@ -167,17 +172,22 @@ class Lexer {
     while (at_ < source_.size()) {
       if (open.empty()) {
         std::size_t end = std::string::npos;
-        if (!is_print) end = block_end(at_, "%}");
-        else if (starts("-}}")) end = after_space(at_ + 3);
-        else if (starts("}}")) end = at_ + 2;
+        if (!is_print)
+          end = block_end(at_, "%}");
+        else if (starts("-}}"))
+          end = after_space(at_ + 3);
+        else if (starts("}}"))
+          end = at_ + 2;
         if (end != std::string::npos) {
           push(is_print ? TokenKind::kPrintEnd : TokenKind::kBlockEnd, "");
           advance_to(end);
           return;
         }
       }
-      if (const std::size_t next = after_space(at_); next != at_) advance_to(next);
-      else if (!number() && !name() && !string()) operator_token(open);
+      if (const std::size_t next = after_space(at_); next != at_)
+        advance_to(next);
+      else if (!number() && !name() && !string())
+        operator_token(open);
     }
   }
 
@@ -186,9 +196,12 @@ class Lexer {
   std::size_t digits(std::size_t from, const IsDigit& accepts) const {
     std::size_t end = from;
     while (end < source_.size()) {
-      if (accepts(source_[end])) ++end;
-      else if (end > from && source_[end] == '_' && end + 1 < source_.size() && accepts(source_[end + 1])) end += 2;
-      else break;
+      if (accepts(source_[end]))
+        ++end;
+      else if (end > from && source_[end] == '_' && end + 1 < source_.size() && accepts(source_[end + 1]))
+        end += 2;
+      else
+        break;
     }
     return end;
   }
@@ -198,7 +211,10 @@ class Lexer {
     if (float_number()) return true;
     const auto based = [&](int base) {
       const auto accepts = [base](char c) {
-        const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+        const int digit = is_digit(c)            ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : 99;
         return digit < base;
       };
       std::size_t from = at_ + 2;
@@ -209,7 +225,8 @@ class Lexer {
       return true;
     };
     const char mark = static_cast<char>(peek(1) | 0x20);
-    if (peek() == '0' && ((mark == 'x' && based(16)) || (mark == 'o' && based(8)) || (mark == 'b' && based(2)))) return true;
+    if (peek() == '0' && ((mark == 'x' && based(16)) || (mark == 'o' && based(8)) || (mark == 'b' && based(2))))
+      return true;
     const bool zero = peek() == '0';
     integer(at_, digits(at_, [zero](char c) { return zero ? c == '0' : is_digit(c); }), 10);
     return true;
@@ -362,6 +379,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source) { return Lexer(source).run(); }
+std::vector<Token> tokenize(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace cadre::chat

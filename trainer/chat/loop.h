@@ -13,8 +13,8 @@ namespace cadre::chat {
 // Jinja's generators do.
 struct LoopObject : Object {
   std::vector<Value> source;
-  std::function<bool(const Value&)> accept;     // empty: every item
-  std::function<Value(const Value&)> recurse;   // empty: the loop is not recursive
+  std::function<bool(const Value&)> accept;    // empty: every item
+  std::function<Value(const Value&)> recurse;  // empty: the loop is not recursive
   std::int64_t index0 = -1;
   int depth0 = 0;
   Value previous, current;

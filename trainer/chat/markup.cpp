@@ -11,7 +11,8 @@ namespace cadre::chat {
 namespace {
 
 constexpr std::pair<std::string_view, std::string_view> kEntities[] = {
-    {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#34;", "\""}, {"&#39;", "'"}, {"&nbsp;", "\u00A0"}};
+    {"&amp;", "&"},  {"&lt;", "<"},  {"&gt;", ">"},       {"&quot;", "\""},
+    {"&#34;", "\""}, {"&#39;", "'"}, {"&nbsp;", "\u00A0"}};
 
 Text unescape_html(const Text& text) {
   Text out;
@@ -63,12 +64,23 @@ Text escape_html(const Text& text) {
   for (std::size_t at = 0; at < bytes.size(); ++at) {
     std::string_view escaped;
     switch (bytes[at]) {
-      case '&': escaped = "&amp;"; break;
-      case '<': escaped = "&lt;"; break;
-      case '>': escaped = "&gt;"; break;
-      case '"': escaped = "&#34;"; break;
-      case '\'': escaped = "&#39;"; break;
-      default: continue;
+      case '&':
+        escaped = "&amp;";
+        break;
+      case '<':
+        escaped = "&lt;";
+        break;
+      case '>':
+        escaped = "&gt;";
+        break;
+      case '"':
+        escaped = "&#34;";
+        break;
+      case '\'':
+        escaped = "&#39;";
+        break;
+      default:
+        continue;
     }
     out.append(text, plain, at);
     out.append(escaped, text.origin_at(at));

@@ -20,9 +20,13 @@ std::optional<std::string> clean_number(const Value& text) {
   const std::string bytes = strip(text.as_text(), nullptr, Side::kBoth).bytes();
   std::string out;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const auto is_alnum = [&](std::size_t k) { return k < bytes.size() && std::isalnum(static_cast<unsigned char>(bytes[k])) != 0; };
-    if (bytes[i] != '_') out.push_back(bytes[i]);
-    else if (i == 0 || !is_alnum(i - 1) || !is_alnum(i + 1)) return std::nullopt;
+    const auto is_alnum = [&](std::size_t k) {
+      return k < bytes.size() && std::isalnum(static_cast<unsigned char>(bytes[k])) != 0;
+    };
+    if (bytes[i] != '_')
+      out.push_back(bytes[i]);
+    else if (i == 0 || !is_alnum(i - 1) || !is_alnum(i + 1))
+      return std::nullopt;
   }
   return out;
 }
@@ -44,15 +48,19 @@ std::optional<Integer> parse_integer(const Value& text, Integer base) {
   prefixed('o', 8);
   prefixed('b', 2);
   if (base == 0) {
-    if (digits.size() > 1 && digits[0] == '0' && digits.find_first_not_of('0') != std::string_view::npos) return std::nullopt;
+    if (digits.size() > 1 && digits[0] == '0' && digits.find_first_not_of('0') != std::string_view::npos)
+      return std::nullopt;
     base = 10;
   }
   if (digits.empty()) return std::nullopt;
   Integer value = 0;
   for (const char c : digits) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
+    const int digit = c >= '0' && c <= '9'                     ? c - '0'
+                      : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
+                                                               : 99;
     if (digit >= base) return std::nullopt;
-    if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, static_cast<Integer>(digit), &value)) {
+    if (__builtin_mul_overflow(value, base, &value) ||
+        __builtin_add_overflow(value, static_cast<Integer>(digit), &value)) {
       throw Failure("integers of more than 127 bits are not implemented");
     }
   }
@@ -125,7 +133,8 @@ Value round_filter(const FilterCall& call) {
   const std::string method = bound.has(1) ? std::string(bound.string(1).as_bytes()) : "common";
   const Value& value = call.operand;
   if (value.is_undefined()) fail_undefined(value);
-  if (method != "common" && method != "ceil" && method != "floor") throw Failure("method must be common, ceil or floor");
+  if (method != "common" && method != "ceil" && method != "floor")
+    throw Failure("method must be common, ceil or floor");
   if (!value.is_number()) throw Failure(say("type ", type_name(value), " cannot be rounded"));
   if (method == "common") {
     if (!value.is_integral()) return Value::floating(round_float(value.as_float(), precision));
@@ -176,8 +185,11 @@ Value file_size(const FilterCall& call) {
 }  // namespace
 
 const FilterTable& number_filters() {
-  static const FilterTable kTable = {
-      {"int", int_filter}, {"float", float_filter}, {"abs", abs_filter}, {"round", round_filter}, {"filesizeformat", file_size}};
+  static const FilterTable kTable = {{"int", int_filter},
+                                     {"float", float_filter},
+                                     {"abs", abs_filter},
+                                     {"round", round_filter},
+                                     {"filesizeformat", file_size}};
   return kTable;
 }
 

@@ -13,7 +13,9 @@ namespace {
 
 using runtime::say;
 
-[[noreturn]] void fail_overflow() { throw Failure("integers of more than 127 bits are not implemented"); }
+[[noreturn]] void fail_overflow() {
+  throw Failure("integers of more than 127 bits are not implemented");
+}
 
 [[noreturn]] void fail_operands(std::string_view op, const Value& left, const Value& right) {
   throw Failure(say("unsupported operand type(s) for ", op, ": '", type_name(left), "' and '", type_name(right), "'"));
@@ -107,7 +109,9 @@ Value repeat(const Value& sequence, Integer times) {
   return sequence.is(Kind::kList) ? Value::list(std::move(out)) : Value::tuple(std::move(out));
 }
 
-bool is_sequence(const Value& value) { return value.is_string() || value.is(Kind::kList) || value.is(Kind::kTuple); }
+bool is_sequence(const Value& value) {
+  return value.is_string() || value.is(Kind::kList) || value.is(Kind::kTuple);
+}
 
 // Start, step and count of a slice over `length` items.
 struct Steps {
@@ -200,7 +204,8 @@ Value arithmetic(std::string_view op, const Value& left, const Value& right) {
 Value negate(const Value& value, bool negative) {
   if (value.is_undefined()) fail_undefined(value);
   if (value.is(Kind::kFloat)) return Value::floating(negative ? -value.as_float() : value.as_float());
-  if (value.is_integral()) return negative ? integer_arithmetic("-", 0, value.as_integer()) : Value::integer(value.as_integer());
+  if (value.is_integral())
+    return negative ? integer_arithmetic("-", 0, value.as_integer()) : Value::integer(value.as_integer());
   throw Failure(say("bad operand type for unary ", negative ? "-" : "+", ": '", type_name(value), "'"));
 }
 
@@ -256,7 +261,8 @@ Value slice(const Value& object, const SliceBounds& bounds) {
   Budget::allocate(steps.count * sizeof(Value));
   std::vector<Value> items;
   std::int64_t i = steps.start;
-  for (std::uint64_t k = 0; k < steps.count; ++k, i += steps.step) items.push_back(object.items()[static_cast<std::size_t>(i)]);
+  for (std::uint64_t k = 0; k < steps.count; ++k, i += steps.step)
+    items.push_back(object.items()[static_cast<std::size_t>(i)]);
   if (object.is(Kind::kTuple)) return Value::tuple(std::move(items));
   return Value::list(std::move(items), object.as<ListObject>().origin);
 }

@@ -21,6 +21,7 @@ class Parser {
   ParsedTemplate run() {
     ParsedTemplate out;
     out.body = statements({}, nullptr);
+    if (!expressions_.problems.empty()) throw expressions_.problems.front();
     out.has_generation_blocks = has_generation_blocks_;
     return out;
   }
@@ -82,19 +83,32 @@ class Parser {
   void statement(Body& body) {
     if (!stream_.is(TokenKind::kName)) stream_.fail_expected("the name of a tag");
     const std::string& tag = stream_.current().text;
-    if (tag == "if") body.push_back(if_statement());
-    else if (tag == "for") body.push_back(for_statement());
-    else if (tag == "set") body.push_back(set_statement());
-    else if (tag == "macro") body.push_back(macro_statement());
-    else if (tag == "call") body.push_back(call_statement());
-    else if (tag == "filter") body.push_back(filter_statement());
-    else if (tag == "with") body.push_back(with_statement());
-    else if (tag == "block") body.push_back(block_statement());
-    else if (tag == "autoescape") body.push_back(autoescape_statement());
-    else if (tag == "generation") body.push_back(generation_statement());
-    else if (tag == "print") print_statement(body);
-    else if (tag == "break" || tag == "continue") body.push_back(loop_control());
-    else if (tag == "include" || tag == "import" || tag == "from" || tag == "extends" || tag == "do" || tag == "trans") {
+    if (tag == "if")
+      body.push_back(if_statement());
+    else if (tag == "for")
+      body.push_back(for_statement());
+    else if (tag == "set")
+      body.push_back(set_statement());
+    else if (tag == "macro")
+      body.push_back(macro_statement());
+    else if (tag == "call")
+      body.push_back(call_statement());
+    else if (tag == "filter")
+      body.push_back(filter_statement());
+    else if (tag == "with")
+      body.push_back(with_statement());
+    else if (tag == "block")
+      body.push_back(block_statement());
+    else if (tag == "autoescape")
+      body.push_back(autoescape_statement());
+    else if (tag == "generation")
+      body.push_back(generation_statement());
+    else if (tag == "print")
+      print_statement(body);
+    else if (tag == "break" || tag == "continue")
+      body.push_back(loop_control());
+    else if (tag == "include" || tag == "import" || tag == "from" || tag == "extends" || tag == "do" ||
+             tag == "trans") {
       stream_.fail(say("{% ", tag, " %} is not available in a chat template"));
     } else {
       stream_.fail(say("unknown or misplaced tag '", tag, "'"));
@@ -156,8 +170,8 @@ class Parser {
     several.is_tuple = true;
     several.items.push_back(std::move(first));
     while (stream_.skip_operator(",")) {
-      const bool over = stream_.is_operator("=") || stream_.is_operator(")") || stream_.is(TokenKind::kBlockEnd) ||
-                        (!end.empty() && stream_.is_name(end));
+      const bool over =
+          stream_.is_operator(")") || stream_.is(TokenKind::kBlockEnd) || (!end.empty() && stream_.is_name(end));
       if (over) break;
       several.items.push_back(single_target(with_attributes));
     }

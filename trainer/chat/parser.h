@@ -13,8 +13,8 @@ struct ParsedTemplate {
   bool has_generation_blocks = false;
 };
 
-// SyntaxFailure for what is not Jinja, for a construct that is not implemented, and, as Jinja does, for a filter or test
-// that does not exist, unless inside an if, where only its use is an error.
+// SyntaxFailure for what is not Jinja, for a construct that is not implemented, and, as Jinja does, for a filter or
+// test that does not exist, unless inside an if, where only its use is an error.
 ParsedTemplate parse(std::string_view source);
 
 }  // namespace cadre::chat

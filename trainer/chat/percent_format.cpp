@@ -119,12 +119,24 @@ class PercentFormatter {
     Conversion conversion;
     for (bool flags = true; flags;) {
       switch (peek()) {
-        case '-': conversion.minus = true; break;
-        case '+': conversion.plus = true; break;
-        case ' ': conversion.space = true; break;
-        case '#': conversion.alternate = true; break;
-        case '0': conversion.zero = true; break;
-        default: flags = false; continue;
+        case '-':
+          conversion.minus = true;
+          break;
+        case '+':
+          conversion.plus = true;
+          break;
+        case ' ':
+          conversion.space = true;
+          break;
+        case '#':
+          conversion.alternate = true;
+          break;
+        case '0':
+          conversion.zero = true;
+          break;
+        default:
+          flags = false;
+          continue;
       }
       ++at_;
     }
@@ -159,8 +171,12 @@ class PercentFormatter {
 
   void write(const Conversion& conversion, const Value& value) {
     switch (conversion.type) {
-      case 's': write_text(conversion, to_text(value)); return;
-      case 'r': write_text(conversion, to_repr(value)); return;
+      case 's':
+        write_text(conversion, to_text(value));
+        return;
+      case 'r':
+        write_text(conversion, to_repr(value));
+        return;
       case 'c': {
         if (value.is_string() && length_of(value) == 1) {
           write_text(conversion, value.as_text());
@@ -168,7 +184,8 @@ class PercentFormatter {
         }
         if (!value.is_integral()) throw Failure("%c requires int or char");
         const Integer code = value.as_integer();
-        if (code < 0 || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) throw Failure("%c arg not in range(0x110000)");
+        if (code < 0 || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+          throw Failure("%c arg not in range(0x110000)");
         std::string character;
         append_utf8(character, static_cast<char32_t>(code));
         write_text(conversion, Text(character));
@@ -179,7 +196,9 @@ class PercentFormatter {
       case 'u':
       case 'x':
       case 'X':
-      case 'o': write_integer(conversion, value); return;
+      case 'o':
+        write_integer(conversion, value);
+        return;
       case 'e':
       case 'E':
       case 'f':
@@ -194,7 +213,8 @@ class PercentFormatter {
         write_number(conversion, negative, "", negative ? digits.substr(1) : digits, value.origin());
         return;
       }
-      default: throw Failure(say("the format %", conversion.type, " is not implemented"));
+      default:
+        throw Failure(say("the format %", conversion.type, " is not implemented"));
     }
   }
 
@@ -256,6 +276,8 @@ class PercentFormatter {
 
 }  // namespace
 
-Text percent_format(const Value& format, const Value& values) { return PercentFormatter(format, values).run(); }
+Text percent_format(const Value& format, const Value& values) {
+  return PercentFormatter(format, values).run();
+}
 
 }  // namespace cadre::chat

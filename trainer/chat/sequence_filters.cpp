@@ -172,7 +172,8 @@ Value sort(const FilterCall& call) {
   std::vector<AttributePath> paths;
   const Value attribute = bound.value_or(2, Value::none());
   if (attribute.is_string()) {
-    for (const Text& path : split(attribute.as_text(), ",", -1)) paths.emplace_back(call.evaluator, Value::string(path));
+    for (const Text& path : split(attribute.as_text(), ",", -1))
+      paths.emplace_back(call.evaluator, Value::string(path));
   } else {
     paths.emplace_back(call.evaluator, attribute);
   }
@@ -243,7 +244,8 @@ Value groupby(const FilterCall& call) {
   const Value fallback = bound.value_or(1, Value::none());
   const bool case_sensitive = bound.truth_or(2, false);
   std::vector<Keyed> keyed;
-  for (const Value& item : iterate(call.operand)) keyed.push_back({comparison_key(path(item, fallback), case_sensitive), item});
+  for (const Value& item : iterate(call.operand))
+    keyed.push_back({comparison_key(path(item, fallback), case_sensitive), item});
   std::vector<Value> groups, members;
   Value group_key;
   const auto close = [&] {
@@ -298,7 +300,8 @@ Value slice_filter(const FilterCall& call) {
   std::size_t at = 0;
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t end = at + each + (i < longer ? 1 : 0);
-    std::vector<Value> part(all.begin() + static_cast<std::ptrdiff_t>(at), all.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<Value> part(all.begin() + static_cast<std::ptrdiff_t>(at),
+                            all.begin() + static_cast<std::ptrdiff_t>(end));
     if (!bound.is_none(1) && i >= longer) part.push_back(bound.value(1));
     out.push_back(Value::list(std::move(part)));
     at = end;
@@ -309,12 +312,31 @@ Value slice_filter(const FilterCall& call) {
 }  // namespace
 
 const FilterTable& sequence_filters() {
-  static const FilterTable kTable = {
-      {"first", first}, {"last", last}, {"length", length}, {"count", length}, {"list", list}, {"items", items},
-      {"default", default_filter}, {"d", default_filter}, {"join", join}, {"reverse", reverse}, {"attr", attr},
-      {"map", map}, {"select", select}, {"reject", select}, {"selectattr", select}, {"rejectattr", select},
-      {"sort", sort}, {"dictsort", dictsort}, {"unique", unique}, {"min", extreme}, {"max", extreme}, {"sum", sum},
-      {"groupby", groupby}, {"batch", batch}, {"slice", slice_filter}};
+  static const FilterTable kTable = {{"first", first},
+                                     {"last", last},
+                                     {"length", length},
+                                     {"count", length},
+                                     {"list", list},
+                                     {"items", items},
+                                     {"default", default_filter},
+                                     {"d", default_filter},
+                                     {"join", join},
+                                     {"reverse", reverse},
+                                     {"attr", attr},
+                                     {"map", map},
+                                     {"select", select},
+                                     {"reject", select},
+                                     {"selectattr", select},
+                                     {"rejectattr", select},
+                                     {"sort", sort},
+                                     {"dictsort", dictsort},
+                                     {"unique", unique},
+                                     {"min", extreme},
+                                     {"max", extreme},
+                                     {"sum", sum},
+                                     {"groupby", groupby},
+                                     {"batch", batch},
+                                     {"slice", slice_filter}};
   return kTable;
 }
 

@@ -139,7 +139,8 @@ Value join_method(const Call& call) {
   Text out;
   std::size_t i = 0;
   for (const Value& item : iterate(bound.value(0))) {
-    if (!item.is_string()) throw Failure(say("sequence item ", i, ": expected str instance, ", type_name(item), " found"));
+    if (!item.is_string())
+      throw Failure(say("sequence item ", i, ": expected str instance, ", type_name(item), " found"));
     if (i++ > 0) out.append(call.text());
     out.append(item.as_text());
     if (out.size() > Budget::kMaxText) Budget::allocate(out.size());
@@ -198,7 +199,8 @@ Value class_method(const Call& call) {
     return Value::boolean(bytes.empty() || all([](char32_t c) { return is_in(CharacterClass::kPrintable, c); }));
   }
   if (call.name == "isidentifier") {
-    return Value::boolean(all([](char32_t c) { return c == '_' || is_alphanumeric(c); }) && !(bytes[0] >= '0' && bytes[0] <= '9'));
+    return Value::boolean(all([](char32_t c) { return c == '_' || is_alphanumeric(c); }) &&
+                          !(bytes[0] >= '0' && bytes[0] <= '9'));
   }
   bool cased = false, wrong = false, inside = false;
   for (std::size_t at = 0; at < bytes.size();) {
@@ -206,9 +208,12 @@ Value class_method(const Call& call) {
     const bool upper = is_in(CharacterClass::kUpper, c), lower = is_in(CharacterClass::kLower, c);
     const bool title = is_in(CharacterClass::kTitle, c);
     cased = cased || (call.name == "isupper" ? upper : call.name == "islower" ? lower : upper || lower || title);
-    if (call.name == "isupper") wrong = wrong || lower || title;
-    else if (call.name == "islower") wrong = wrong || upper || title;
-    else wrong = wrong || (inside ? upper || title : lower);
+    if (call.name == "isupper")
+      wrong = wrong || lower || title;
+    else if (call.name == "islower")
+      wrong = wrong || upper || title;
+    else
+      wrong = wrong || (inside ? upper || title : lower);
     inside = upper || lower || title;
   }
   return Value::boolean(cased && !wrong);
@@ -265,25 +270,58 @@ Value format_method(const Call& call) {
 using Method = Value (*)(const Call&);
 
 const std::map<std::string_view, Method>& methods() {
-  static const std::map<std::string_view, Method> kMethods = {
-      {"strip", strip_method}, {"lstrip", strip_method}, {"rstrip", strip_method}, {"split", split_method},
-      {"rsplit", split_method}, {"partition", partition_method}, {"rpartition", partition_method},
-      {"startswith", affix_method}, {"endswith", affix_method}, {"find", find_method}, {"rfind", find_method},
-      {"index", find_method}, {"rindex", find_method}, {"count", find_method}, {"replace", replace_method},
-      {"join", join_method}, {"center", pad_method}, {"ljust", pad_method}, {"rjust", pad_method},
-      {"zfill", zfill_method}, {"upper", case_method}, {"lower", case_method}, {"casefold", case_method},
-      {"title", case_method}, {"capitalize", case_method}, {"swapcase", case_method}, {"isspace", class_method},
-      {"isalpha", class_method}, {"isdigit", class_method}, {"isdecimal", class_method}, {"isnumeric", class_method},
-      {"isalnum", class_method}, {"isascii", class_method}, {"isprintable", class_method},
-      {"isidentifier", class_method}, {"isupper", class_method}, {"islower", class_method}, {"istitle", class_method},
-      {"removeprefix", remove_affix_method}, {"removesuffix", remove_affix_method}, {"expandtabs", expand_tabs_method},
-      {"splitlines", lines_method}, {"format", format_method}, {"format_map", format_method}};
+  static const std::map<std::string_view, Method> kMethods = {{"strip", strip_method},
+                                                              {"lstrip", strip_method},
+                                                              {"rstrip", strip_method},
+                                                              {"split", split_method},
+                                                              {"rsplit", split_method},
+                                                              {"partition", partition_method},
+                                                              {"rpartition", partition_method},
+                                                              {"startswith", affix_method},
+                                                              {"endswith", affix_method},
+                                                              {"find", find_method},
+                                                              {"rfind", find_method},
+                                                              {"index", find_method},
+                                                              {"rindex", find_method},
+                                                              {"count", find_method},
+                                                              {"replace", replace_method},
+                                                              {"join", join_method},
+                                                              {"center", pad_method},
+                                                              {"ljust", pad_method},
+                                                              {"rjust", pad_method},
+                                                              {"zfill", zfill_method},
+                                                              {"upper", case_method},
+                                                              {"lower", case_method},
+                                                              {"casefold", case_method},
+                                                              {"title", case_method},
+                                                              {"capitalize", case_method},
+                                                              {"swapcase", case_method},
+                                                              {"isspace", class_method},
+                                                              {"isalpha", class_method},
+                                                              {"isdigit", class_method},
+                                                              {"isdecimal", class_method},
+                                                              {"isnumeric", class_method},
+                                                              {"isalnum", class_method},
+                                                              {"isascii", class_method},
+                                                              {"isprintable", class_method},
+                                                              {"isidentifier", class_method},
+                                                              {"isupper", class_method},
+                                                              {"islower", class_method},
+                                                              {"istitle", class_method},
+                                                              {"removeprefix", remove_affix_method},
+                                                              {"removesuffix", remove_affix_method},
+                                                              {"expandtabs", expand_tabs_method},
+                                                              {"splitlines", lines_method},
+                                                              {"format", format_method},
+                                                              {"format_map", format_method}};
   return kMethods;
 }
 
 }  // namespace
 
-bool has_string_method(std::string_view name) { return methods().contains(name); }
+bool has_string_method(std::string_view name) {
+  return methods().contains(name);
+}
 
 Value call_string_method(Evaluator& evaluator, const MethodObject& method, const Arguments& arguments) {
   if (method.self.as<StringObject>().escaped) {

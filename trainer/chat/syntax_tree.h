@@ -15,21 +15,22 @@ struct Expression;
 using ExpressionPtr = std::unique_ptr<Expression>;
 
 enum class ExpressionKind {
-  kConstant,     // constant
-  kName,         // name
-  kList,         // operands
-  kTuple,        // operands
-  kDict,         // operands: key, value, key, value, …
-  kAttribute,    // operands[0] . name
-  kSubscript,    // operands[0] [ operands[1] ]
-  kSlice,        // operands: start, stop, step, each may be null; only as the index of a kSubscript
-  kCall,         // operands[0] called with call
-  kFilter,       // operands[0] | name with call; operands[0] null in a filter or set block
-  kTest,         // operands[0] is name with call
-  kNot,          // operands[0]
-  kNegative,     // operands[0]
-  kPositive,     // operands[0]
-  kAnd, kOr,     // operands, two or more
+  kConstant,   // constant
+  kName,       // name
+  kList,       // operands
+  kTuple,      // operands
+  kDict,       // operands: key, value, key, value, …
+  kAttribute,  // operands[0] . name
+  kSubscript,  // operands[0] [ operands[1] ]
+  kSlice,      // operands: start, stop, step, each may be null; only as the index of a kSubscript
+  kCall,       // operands[0] called with call
+  kFilter,     // operands[0] | name with call; operands[0] null in a filter or set block
+  kTest,       // operands[0] is name with call
+  kNot,        // operands[0]
+  kNegative,   // operands[0]
+  kPositive,   // operands[0]
+  kAnd,
+  kOr,           // operands, two or more
   kConcatenate,  // operands, two or more
   kArithmetic,   // operands[0] operators[0] operands[1] operators[1] …, from the left
   kCompare,      // the same, as Python chains comparisons
@@ -88,7 +89,8 @@ enum class StatementKind {
   kFilter,      // filter, body
   kScope,       // body: block and autoescape, which open a scope and do no more here
   kGeneration,  // body
-  kBreak, kContinue,
+  kBreak,
+  kContinue,
 };
 
 struct Statement {

@@ -28,7 +28,9 @@ void Text::append(std::string_view bytes, Origin origin) {
   bytes_ += bytes;
 }
 
-void Text::append(const Text& other) { append(other, 0, other.size()); }
+void Text::append(const Text& other) {
+  append(other, 0, other.size());
+}
 
 void Text::append(const Text& other, std::size_t begin, std::size_t end) {
   if (begin >= end) return;

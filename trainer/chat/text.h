@@ -1,5 +1,5 @@
-// Bytes that remember where they came from. Every string that a template handles is a Text, so that the output tells for
-// each byte which message it was taken from, in which turn it was written and whether in a {% generation %} block.
+// Bytes that remember where they came from. Every string that a template handles is a Text, so that the output tells
+// for each byte which message it was taken from, in which turn it was written and whether in a {% generation %} block.
 #pragma once
 
 #include <cstdint>

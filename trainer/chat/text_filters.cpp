@@ -14,7 +14,9 @@ namespace {
 
 using runtime::say;
 
-void no_arguments(const FilterCall& call) { Bound(call.what(), call.arguments, {}); }
+void no_arguments(const FilterCall& call) {
+  Bound(call.what(), call.arguments, {});
+}
 
 Value upper(const FilterCall& call) {
   no_arguments(call);
@@ -48,7 +50,8 @@ Value safe(const FilterCall& call) {
 
 Value escape(const FilterCall& call) {
   no_arguments(call);
-  if (call.operand.is_string() && call.operand.as<StringObject>().escaped && call.name != "forceescape") return call.operand;
+  if (call.operand.is_string() && call.operand.as<StringObject>().escaped && call.name != "forceescape")
+    return call.operand;
   return markup(escape_html(to_text(call.operand)));
 }
 
@@ -95,7 +98,8 @@ Value format_filter(const FilterCall& call) {
 Value indent(const FilterCall& call) {
   const Bound bound(call.what(), call.arguments, {"width", "first", "blank"});
   if (call.operand.is_undefined()) fail_undefined(call.operand);
-  if (!call.operand.is_string()) throw Failure(say("the filter 'indent' expects a string, found ", type_name(call.operand)));
+  if (!call.operand.is_string())
+    throw Failure(say("the filter 'indent' expects a string, found ", type_name(call.operand)));
   Text indention;
   if (bound.has(0) && bound.value(0).is_string()) {
     indention = bound.value(0).as_text();
@@ -130,14 +134,15 @@ Value truncate(const FilterCall& call) {
   if (length < end_length) throw Failure(say("the filter 'truncate' expects a length of at least ", length_of(end)));
   if (leeway < 0) throw Failure("the filter 'truncate' expects a leeway of at least 0");
   if (static_cast<Integer>(length_of(call.operand)) <= length + leeway) return call.operand;
-  Value cut = slice(call.operand, {.start = Value::none(), .stop = Value::integer(length - end_length), .step = Value::none()});
+  Value cut =
+      slice(call.operand, {.start = Value::none(), .stop = Value::integer(length - end_length), .step = Value::none()});
   if (!bound.truth_or(1, false)) cut = Value::string(split(cut.as_text(), " ", 1, true)[0]);
   return concatenate(cut, end);
 }
 
 bool is_unreserved(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-' ||
-         c == '~';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+         c == '-' || c == '~';
 }
 
 Text quote_url(const Text& text, bool for_query) {
@@ -160,7 +165,8 @@ Text quote_url(const Text& text, bool for_query) {
 
 Value urlencode(const FilterCall& call) {
   no_arguments(call);
-  if (call.operand.is_string() || !is_iterable(call.operand)) return Value::string(quote_url(to_text(call.operand), false));
+  if (call.operand.is_string() || !is_iterable(call.operand))
+    return Value::string(quote_url(to_text(call.operand), false));
   Text out;
   const auto add = [&out](const Value& key, const Value& value) {
     if (!out.empty()) out.append("&");
@@ -244,12 +250,26 @@ Value tojson(const FilterCall& call) {
 }  // namespace
 
 const FilterTable& text_filters() {
-  static const FilterTable kTable = {
-      {"upper", upper}, {"lower", lower}, {"capitalize", capitalize_filter}, {"title", title}, {"string", string},
-      {"safe", safe}, {"e", escape}, {"escape", escape}, {"forceescape", escape}, {"striptags", striptags},
-      {"trim", trim}, {"replace", replace_filter}, {"center", center}, {"format", format_filter}, {"indent", indent},
-      {"truncate", truncate}, {"urlencode", urlencode}, {"xmlattr", xmlattr}, {"wordcount", wordcount},
-      {"tojson", tojson}};
+  static const FilterTable kTable = {{"upper", upper},
+                                     {"lower", lower},
+                                     {"capitalize", capitalize_filter},
+                                     {"title", title},
+                                     {"string", string},
+                                     {"safe", safe},
+                                     {"e", escape},
+                                     {"escape", escape},
+                                     {"forceescape", escape},
+                                     {"striptags", striptags},
+                                     {"trim", trim},
+                                     {"replace", replace_filter},
+                                     {"center", center},
+                                     {"format", format_filter},
+                                     {"indent", indent},
+                                     {"truncate", truncate},
+                                     {"urlencode", urlencode},
+                                     {"xmlattr", xmlattr},
+                                     {"wordcount", wordcount},
+                                     {"tojson", tojson}};
   return kTable;
 }
 

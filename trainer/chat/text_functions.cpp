@@ -85,8 +85,7 @@ std::vector<Text> split(const Text& text, std::string_view separator, std::int64
   if (from_right) {
     std::size_t end = bytes.size();
     while (limit != 0) {
-      const std::size_t at = end < separator.size() ? std::string_view::npos
-                                                    : bytes.substr(0, end).rfind(separator);
+      const std::size_t at = end < separator.size() ? std::string_view::npos : bytes.substr(0, end).rfind(separator);
       if (at == std::string_view::npos) break;
       Budget::allocate(64);
       parts.push_back(text.slice(at + separator.size(), end));

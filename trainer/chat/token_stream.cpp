@@ -8,16 +8,25 @@ namespace cadre::chat {
 
 std::string describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::kData: return "template text";
-    case TokenKind::kPrintBegin: return "'{{'";
-    case TokenKind::kPrintEnd: return "'}}'";
-    case TokenKind::kBlockBegin: return "'{%'";
-    case TokenKind::kBlockEnd: return "'%}'";
+    case TokenKind::kData:
+      return "template text";
+    case TokenKind::kPrintBegin:
+      return "'{{'";
+    case TokenKind::kPrintEnd:
+      return "'}}'";
+    case TokenKind::kBlockBegin:
+      return "'{%'";
+    case TokenKind::kBlockEnd:
+      return "'%}'";
     case TokenKind::kName:
-    case TokenKind::kOperator: return "'" + token.text + "'";
-    case TokenKind::kString: return "a string";
-    case TokenKind::kNumber: return "a number";
-    case TokenKind::kEnd: return "the end of the template";
+    case TokenKind::kOperator:
+      return "'" + token.text + "'";
+    case TokenKind::kString:
+      return "a string";
+    case TokenKind::kNumber:
+      return "a number";
+    case TokenKind::kEnd:
+      return "the end of the template";
   }
   return "";
 }

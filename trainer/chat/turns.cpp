@@ -10,10 +10,10 @@ constexpr std::size_t kNone = std::string::npos;
 
 struct Run {
   std::size_t begin = 0, end = 0;
-  std::int32_t id = -1;                                             // of the turn or block
-  std::int32_t turn = -1;                                           // of its first byte
+  std::int32_t id = -1;                                                 // of the turn or block
+  std::int32_t turn = -1;                                               // of its first byte
   std::map<std::int32_t, std::pair<std::size_t, std::size_t>> content;  // by message: first byte, after the last
-  std::map<std::int32_t, std::size_t> bytes;                        // by message: how many
+  std::map<std::int32_t, std::size_t> bytes;                            // by message: how many
 };
 
 // Neighbouring segments with the same turn (or generation block).
@@ -73,7 +73,9 @@ void find_marker(std::string_view text, std::size_t run_end, const std::string& 
     turn.marker = end - eos_token.size();
     return;
   }
-  const std::size_t open = literal.ends_with('>') ? literal.rfind('<') : literal.ends_with(']') ? literal.rfind('[') : kNone;
+  const std::size_t open = literal.ends_with('>')   ? literal.rfind('<')
+                           : literal.ends_with(']') ? literal.rfind('[')
+                                                    : kNone;
   if (open != kNone) turn.marker = turn.content_end + open;
 }
 
@@ -86,8 +88,10 @@ std::vector<MessageSpan> tracked_spans(const Text& text) {
     const std::size_t end = at + segment.length;
     if (segment.origin.message >= 0) {
       const auto message = static_cast<std::size_t>(segment.origin.message);
-      if (!spans.empty() && spans.back().end == at && spans.back().message == message) spans.back().end = end;
-      else spans.push_back({.begin = at, .end = end, .message = message});
+      if (!spans.empty() && spans.back().end == at && spans.back().message == message)
+        spans.back().end = end;
+      else
+        spans.push_back({.begin = at, .end = end, .message = message});
     }
     at = end;
   }
@@ -141,7 +145,8 @@ std::vector<Turn> find_turns(const Text& text, const std::vector<std::int32_t>& 
   return out;
 }
 
-std::vector<Turn> generation_turns(const Text& text, const std::vector<MessageSpan>& spans, const std::string& eos_token) {
+std::vector<Turn> generation_turns(const Text& text, const std::vector<MessageSpan>& spans,
+                                   const std::string& eos_token) {
   const std::vector<Run> runs = runs_of(text, &Origin::generation);
   std::vector<Turn> out;
   for (std::size_t i = 0; i < spans.size(); ++i) {

@@ -14,10 +14,13 @@ namespace {
 // Equal keys have equal forms: 1, 1.0 and true are one key.
 std::string canonical_key(const Value& key) {
   switch (key.kind()) {
-    case Kind::kString: return "s" + key.as_text().bytes();
-    case Kind::kNone: return "n";
+    case Kind::kString:
+      return "s" + key.as_text().bytes();
+    case Kind::kNone:
+      return "n";
     case Kind::kBoolean:
-    case Kind::kInteger: return "i" + integer_text(key.as_integer());
+    case Kind::kInteger:
+      return "i" + integer_text(key.as_integer());
     case Kind::kFloat: {
       const double d = key.as_float();
       if (std::floor(d) == d && std::fabs(d) < 1e37) return "i" + integer_text(static_cast<Integer>(d));
@@ -31,8 +34,10 @@ std::string canonical_key(const Value& key) {
       }
       return form;
     }
-    case Kind::kUndefined: return "u";
-    default: throw Failure(runtime::say("unhashable type: '", type_name(key), "'"));
+    case Kind::kUndefined:
+      return "u";
+    default:
+      throw Failure(runtime::say("unhashable type: '", type_name(key), "'"));
   }
 }
 
@@ -87,7 +92,9 @@ Value Value::list(std::vector<Value> items, std::int32_t origin) {
   return {Kind::kList, std::move(object)};
 }
 
-Value Value::tuple(std::vector<Value> items) { return {Kind::kTuple, make_list(std::move(items))}; }
+Value Value::tuple(std::vector<Value> items) {
+  return {Kind::kTuple, make_list(std::move(items))};
+}
 
 Value Value::iterator(std::vector<Value> items) {
   Budget::allocate(64 + items.size() * sizeof(Value));
@@ -97,9 +104,15 @@ Value Value::iterator(std::vector<Value> items) {
   return {Kind::kIterator, std::move(object)};
 }
 
-const Text& Value::as_text() const { return as<StringObject>().text; }
-const std::vector<Value>& Value::items() const { return as<ListObject>().items; }
-std::string Value::hint() const { return object_ ? as<UndefinedObject>().hint : "the value is undefined"; }
+const Text& Value::as_text() const {
+  return as<StringObject>().text;
+}
+const std::vector<Value>& Value::items() const {
+  return as<ListObject>().items;
+}
+std::string Value::hint() const {
+  return object_ ? as<UndefinedObject>().hint : "the value is undefined";
+}
 
 Value Value::from_message(std::int32_t message) const {
   Value copy = *this;
@@ -141,66 +154,100 @@ const Value* DictObject::find_canonical(const std::string& canonical) const {
   return found == index_.end() ? nullptr : &entries[found->second].second;
 }
 
-const Value* DictObject::find(const Value& key) const { return find_canonical(canonical_key(key)); }
-const Value* DictObject::find(std::string_view key) const { return find_canonical("s" + std::string(key)); }
+const Value* DictObject::find(const Value& key) const {
+  return find_canonical(canonical_key(key));
+}
+const Value* DictObject::find(std::string_view key) const {
+  return find_canonical("s" + std::string(key));
+}
 
 bool truth(const Value& value) {
   switch (value.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return false;
+    case Kind::kNone:
+      return false;
     case Kind::kBoolean:
-    case Kind::kInteger: return value.as_integer() != 0;
-    case Kind::kFloat: return value.as_float() != 0;
-    case Kind::kString: return !value.as_text().empty();
+    case Kind::kInteger:
+      return value.as_integer() != 0;
+    case Kind::kFloat:
+      return value.as_float() != 0;
+    case Kind::kString:
+      return !value.as_text().empty();
     case Kind::kList:
     case Kind::kTuple:
     case Kind::kDict:
     case Kind::kRange:
-    case Kind::kView: return length_of(value) != 0;
-    default: return true;
+    case Kind::kView:
+      return length_of(value) != 0;
+    default:
+      return true;
   }
 }
 
 std::uint64_t length_of(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return 0;
+    case Kind::kUndefined:
+      return 0;
     case Kind::kString:
       if (value.as<StringObject>().ascii) return value.as_text().size();
       Budget::work(value.as_text().size() / 8);
       return count_characters(value.as_bytes());
     case Kind::kList:
-    case Kind::kTuple: return value.items().size();
-    case Kind::kDict: return value.as<DictObject>().entries.size();
-    case Kind::kRange: return value.as<RangeObject>().length;
-    case Kind::kView: return length_of(value.as<ViewObject>().dict);
-    default: throw Failure(runtime::say("object of type '", type_name(value), "' has no len()"));
+    case Kind::kTuple:
+      return value.items().size();
+    case Kind::kDict:
+      return value.as<DictObject>().entries.size();
+    case Kind::kRange:
+      return value.as<RangeObject>().length;
+    case Kind::kView:
+      return length_of(value.as<ViewObject>().dict);
+    default:
+      throw Failure(runtime::say("object of type '", type_name(value), "' has no len()"));
   }
 }
 
 std::string type_name(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return "Undefined";
-    case Kind::kNone: return "NoneType";
-    case Kind::kBoolean: return "bool";
-    case Kind::kInteger: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kString: return "str";
-    case Kind::kList: return "list";
-    case Kind::kTuple: return "tuple";
-    case Kind::kDict: return "dict";
-    case Kind::kRange: return "range";
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBoolean:
+      return "bool";
+    case Kind::kInteger:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kString:
+      return "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kRange:
+      return "range";
     case Kind::kView: {
       const ViewOf of = value.as<ViewObject>().of;
       return of == ViewOf::kKeys ? "dict_keys" : of == ViewOf::kValues ? "dict_values" : "dict_items";
     }
-    case Kind::kIterator: return "generator";
-    case Kind::kNamespace: return "Namespace";
-    case Kind::kLoop: return "LoopContext";
-    case Kind::kMethod: return "method";
-    case Kind::kFunction: return "function";
-    case Kind::kMacro: return "Macro";
-    case Kind::kCycler: return "Cycler";
-    case Kind::kJoiner: return "Joiner";
+    case Kind::kIterator:
+      return "generator";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kLoop:
+      return "LoopContext";
+    case Kind::kMethod:
+      return "method";
+    case Kind::kFunction:
+      return "function";
+    case Kind::kMacro:
+      return "Macro";
+    case Kind::kCycler:
+      return "Cycler";
+    case Kind::kJoiner:
+      return "Joiner";
   }
   return "object";
 }
@@ -217,14 +264,15 @@ bool equal(const Value& a, const Value& b) {
   }
   switch (a.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return true;
+    case Kind::kNone:
+      return true;
     case Kind::kString:
       Budget::work(std::min(a.as_text().size(), b.as_text().size()) / 16);
       return a.as_bytes() == b.as_bytes();
     case Kind::kList:
     case Kind::kTuple:
-      return a.object() == b.object() || std::equal(a.items().begin(), a.items().end(), b.items().begin(),
-                                                    b.items().end(), equal);
+      return a.object() == b.object() ||
+             std::equal(a.items().begin(), a.items().end(), b.items().begin(), b.items().end(), equal);
     case Kind::kDict: {
       if (a.object() == b.object()) return true;
       const auto& left = a.as<DictObject>();
@@ -241,8 +289,10 @@ bool equal(const Value& a, const Value& b) {
       return left.length == right.length &&
              (left.length == 0 || (left.start == right.start && (left.length == 1 || left.step == right.step)));
     }
-    case Kind::kView: throw Failure("comparing a dict view is not implemented");
-    default: return a.object() == b.object();
+    case Kind::kView:
+      throw Failure("comparing a dict view is not implemented");
+    default:
+      return a.object() == b.object();
   }
 }
 
@@ -278,13 +328,15 @@ bool contains(const Value& container, const Value& item) {
       }
       Budget::work(container.as_text().size() / 4);
       return container.as_bytes().find(item.as_bytes()) != std::string_view::npos;
-    case Kind::kDict: return container.as<DictObject>().find(item) != nullptr;
+    case Kind::kDict:
+      return container.as<DictObject>().find(item) != nullptr;
     case Kind::kView:
       if (container.as<ViewObject>().of == ViewOf::kKeys) {
         return container.as<ViewObject>().dict.as<DictObject>().find(item) != nullptr;
       }
       break;
-    default: break;
+    default:
+      break;
   }
   const std::vector<Value> items = iterate(container);
   return std::any_of(items.begin(), items.end(), [&](const Value& candidate) { return equal(candidate, item); });
@@ -300,8 +352,10 @@ bool is_iterable(const Value& value) {
     case Kind::kRange:
     case Kind::kView:
     case Kind::kIterator:
-    case Kind::kLoop: return true;
-    default: return false;
+    case Kind::kLoop:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -312,7 +366,8 @@ std::vector<Value> iterate(const Value& value) {
     out.reserve(n);
   };
   switch (value.kind()) {
-    case Kind::kUndefined: break;
+    case Kind::kUndefined:
+      break;
     case Kind::kString: {
       const Text& text = value.as_text();
       reserve(length_of(value));
@@ -337,9 +392,7 @@ std::vector<Value> iterate(const Value& value) {
       const auto& view = value.as<ViewObject>();
       reserve(length_of(value));
       for (const auto& [key, held] : view.dict.as<DictObject>().entries) {
-        out.push_back(view.of == ViewOf::kKeys     ? key
-                      : view.of == ViewOf::kValues ? held
-                                                   : Value::tuple({key, held}));
+        out.push_back(view.of == ViewOf::kKeys ? key : view.of == ViewOf::kValues ? held : Value::tuple({key, held}));
       }
       break;
     }
@@ -356,12 +409,16 @@ std::vector<Value> iterate(const Value& value) {
       iterator.next = iterator.items.size();
       break;
     }
-    case Kind::kLoop: throw Failure("iterating over the variable 'loop' is not implemented");
-    default: throw Failure(runtime::say("'", type_name(value), "' object is not iterable"));
+    case Kind::kLoop:
+      throw Failure("iterating over the variable 'loop' is not implemented");
+    default:
+      throw Failure(runtime::say("'", type_name(value), "' object is not iterable"));
   }
   return out;
 }
 
-void fail_undefined(const Value& value) { throw Failure(value.hint()); }
+void fail_undefined(const Value& value) {
+  throw Failure(value.hint());
+}
 
 }  // namespace cadre::chat

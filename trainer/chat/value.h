@@ -18,8 +18,25 @@ namespace cadre::chat {
 __extension__ typedef __int128 Integer;  // Python's integers as far as 127 bits; beyond is an error, never a wrap
 
 enum class Kind : std::uint8_t {
-  kUndefined, kNone, kBoolean, kInteger, kFloat, kString, kList, kTuple, kDict, kRange, kView, kIterator, kNamespace,
-  kLoop, kMethod, kFunction, kMacro, kCycler, kJoiner
+  kUndefined,
+  kNone,
+  kBoolean,
+  kInteger,
+  kFloat,
+  kString,
+  kList,
+  kTuple,
+  kDict,
+  kRange,
+  kView,
+  kIterator,
+  kNamespace,
+  kLoop,
+  kMethod,
+  kFunction,
+  kMacro,
+  kCycler,
+  kJoiner
 };
 
 struct Object {

@@ -47,12 +47,24 @@ void repr_into(Text& out, const Value& value) {
   check(out);
   const Origin origin{.message = value.origin()};
   switch (value.kind()) {
-    case Kind::kUndefined: out.append("Undefined"); return;
-    case Kind::kNone: out.append("None", origin); return;
-    case Kind::kBoolean: out.append(value.as_boolean() ? "True" : "False", origin); return;
-    case Kind::kInteger: out.append(integer_text(value.as_integer()), origin); return;
-    case Kind::kFloat: out.append(float_text(value.as_float()), origin); return;
-    case Kind::kString: out.append(quoted(value.as_text())); return;
+    case Kind::kUndefined:
+      out.append("Undefined");
+      return;
+    case Kind::kNone:
+      out.append("None", origin);
+      return;
+    case Kind::kBoolean:
+      out.append(value.as_boolean() ? "True" : "False", origin);
+      return;
+    case Kind::kInteger:
+      out.append(integer_text(value.as_integer()), origin);
+      return;
+    case Kind::kFloat:
+      out.append(float_text(value.as_float()), origin);
+      return;
+    case Kind::kString:
+      out.append(quoted(value.as_text()));
+      return;
     case Kind::kList: {
       const auto& list = value.as<ListObject>();
       out.append("[", {.message = list.origin});
@@ -65,7 +77,9 @@ void repr_into(Text& out, const Value& value) {
       repr_items(out, value.items(), -1);
       out.append(value.items().size() == 1 ? ",)" : ")");
       return;
-    case Kind::kDict: repr_entries(out, value.as<DictObject>()); return;
+    case Kind::kDict:
+      repr_entries(out, value.as<DictObject>());
+      return;
     case Kind::kRange: {
       const auto& range = value.as<RangeObject>();
       out.append("range(" + integer_text(range.start) + ", " + integer_text(range.stop));
@@ -117,11 +131,21 @@ class JsonWriter {
     check(out_);
     const Origin origin{.message = value.origin()};
     switch (value.kind()) {
-      case Kind::kNone: out_.append("null", origin); return;
-      case Kind::kBoolean: out_.append(value.as_boolean() ? "true" : "false", origin); return;
-      case Kind::kInteger: out_.append(integer_text(value.as_integer()), origin); return;
-      case Kind::kFloat: out_.append(json_float(value.as_float()), origin); return;
-      case Kind::kString: write_string(value.as_text()); return;
+      case Kind::kNone:
+        out_.append("null", origin);
+        return;
+      case Kind::kBoolean:
+        out_.append(value.as_boolean() ? "true" : "false", origin);
+        return;
+      case Kind::kInteger:
+        out_.append(integer_text(value.as_integer()), origin);
+        return;
+      case Kind::kFloat:
+        out_.append(json_float(value.as_float()), origin);
+        return;
+      case Kind::kString:
+        write_string(value.as_text());
+        return;
       case Kind::kList:
       case Kind::kTuple: {
         const auto& list = value.as<ListObject>();
@@ -130,8 +154,11 @@ class JsonWriter {
                        [&](std::size_t i) { write(list.items[i], level + 1); });
         return;
       }
-      case Kind::kDict: write_dict(value.as<DictObject>(), level); return;
-      default: throw Failure(runtime::say("Object of type ", type_name(value), " is not JSON serializable"));
+      case Kind::kDict:
+        write_dict(value.as<DictObject>(), level);
+        return;
+      default:
+        throw Failure(runtime::say("Object of type ", type_name(value), " is not JSON serializable"));
     }
   }
 
@@ -154,7 +181,8 @@ class JsonWriter {
     Budget::allocate(dict.entries.size() * sizeof(void*));
     for (const auto& entry : dict.entries) entries.push_back(&entry);
     if (options_.sort_keys) {
-      std::stable_sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) { return less(a->first, b->first); });
+      std::stable_sort(entries.begin(), entries.end(),
+                       [](const auto* a, const auto* b) { return less(a->first, b->first); });
     }
     const Origin origin{.message = dict.origin};
     write_sequence("{", "}", entries.size(), origin, level, [&](std::size_t i) {
@@ -166,11 +194,21 @@ class JsonWriter {
 
   void write_key(const Value& key) {
     switch (key.kind()) {
-      case Kind::kString: write_string(key.as_text()); return;
-      case Kind::kNone: out_.append("\"null\""); return;
-      case Kind::kBoolean: out_.append(key.as_boolean() ? "\"true\"" : "\"false\""); return;
-      case Kind::kInteger: out_.append("\"" + integer_text(key.as_integer()) + "\""); return;
-      case Kind::kFloat: out_.append("\"" + json_float(key.as_float()) + "\""); return;
+      case Kind::kString:
+        write_string(key.as_text());
+        return;
+      case Kind::kNone:
+        out_.append("\"null\"");
+        return;
+      case Kind::kBoolean:
+        out_.append(key.as_boolean() ? "\"true\"" : "\"false\"");
+        return;
+      case Kind::kInteger:
+        out_.append("\"" + integer_text(key.as_integer()) + "\"");
+        return;
+      case Kind::kFloat:
+        out_.append("\"" + json_float(key.as_float()) + "\"");
+        return;
       default:
         throw Failure(runtime::say("keys must be str, int, float, bool or None, not ", type_name(key)));
     }
@@ -184,12 +222,12 @@ class JsonWriter {
     for (std::size_t at = 0; at < bytes.size();) {
       const std::size_t begin = at;
       const auto byte = static_cast<unsigned char>(bytes[at]);
-      if (byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\') {
+      if (byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\') {
         ++at;
         continue;
       }
       const char32_t c = decode_at(bytes, at);
-      if (c >= 0x80 && !options_.ensure_ascii) continue;
+      if (c >= 0x7F && !options_.ensure_ascii) continue;
       out_.append(text, plain, begin);
       out_.append(escape(c), text.tracked() ? text.origin_at(begin) : Origin{});
       plain = at;
@@ -201,14 +239,22 @@ class JsonWriter {
 
   static std::string escape(char32_t c) {
     switch (c) {
-      case '"': return "\\\"";
-      case '\\': return "\\\\";
-      case '\n': return "\\n";
-      case '\r': return "\\r";
-      case '\t': return "\\t";
-      case '\b': return "\\b";
-      case '\f': return "\\f";
-      default: break;
+      case '"':
+        return "\\\"";
+      case '\\':
+        return "\\\\";
+      case '\n':
+        return "\\n";
+      case '\r':
+        return "\\r";
+      case '\t':
+        return "\\t";
+      case '\b':
+        return "\\b";
+      case '\f':
+        return "\\f";
+      default:
+        break;
     }
     std::string out = "\\u";
     if (c < 0x10000) {
@@ -259,7 +305,8 @@ std::string float_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 40> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
   const std::string_view shortest(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
   const std::size_t e = shortest.find('e');
   int exponent = 0;
@@ -267,8 +314,10 @@ std::string float_text(double value) {
   std::from_chars(shortest.data() + digits_at, shortest.data() + shortest.size(), exponent);
   std::string digits, sign;
   for (const char c : shortest.substr(0, e)) {
-    if (c == '-') sign = "-";
-    else if (c != '.') digits += c;
+    if (c == '-')
+      sign = "-";
+    else if (c != '.')
+      digits += c;
   }
   if (exponent < -4 || exponent >= 16) {
     std::string out = sign + digits.substr(0, 1);
@@ -294,12 +343,18 @@ Text quoted(const Text& text) {
     const std::size_t begin = at;
     const char32_t c = decode_at(bytes, at);
     std::string escape;
-    if (c == static_cast<char32_t>(quote) || c == '\\') escape = std::string("\\") + static_cast<char>(c);
-    else if (c == '\n') escape = "\\n";
-    else if (c == '\r') escape = "\\r";
-    else if (c == '\t') escape = "\\t";
-    else if (c >= 0x20 && c < 0x7F) continue;
-    else if (c >= 0x80 && is_in(CharacterClass::kPrintable, c)) continue;
+    if (c == static_cast<char32_t>(quote) || c == '\\')
+      escape = std::string("\\") + static_cast<char>(c);
+    else if (c == '\n')
+      escape = "\\n";
+    else if (c == '\r')
+      escape = "\\r";
+    else if (c == '\t')
+      escape = "\\t";
+    else if (c >= 0x20 && c < 0x7F)
+      continue;
+    else if (c >= 0x80 && is_in(CharacterClass::kPrintable, c))
+      continue;
     else {
       escape = c < 0x100 ? "\\x" : c < 0x10000 ? "\\u" : "\\U";
       put_hex(escape, c, c < 0x100 ? 2 : c < 0x10000 ? 4 : 8);
