@@ -2,7 +2,7 @@
 # Makes this machine ready, one step a word, each doing nothing when there is nothing to do:
 #
 #   packages      what a build needs, from Debian's archive
-#   python        .venv with LibTorch (launch/requirements.txt)
+#   python        .venv with LibTorch and Arrow (launch/requirements.txt)
 #   build         build/, by the CMake preset "cpu"
 #   fuzz-packages clang 16 and its libFuzzer
 #   build-fuzz    build-fuzz/
@@ -157,13 +157,15 @@ build() {
   local preset=$1 target=${2:-all} folder=build
   [ "$preset" = cpu ] || folder=build-$preset
   local log=.cache/logs/build-$preset.log
-  # A folder that was configured elsewhere and moved, or copied, here cannot be used.
-  if [ ! -f "$folder/build.ninja" ] || ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$folder/CMakeCache.txt"; then
+  # Again for a folder that was configured elsewhere and moved here, or before .venv got what it holds now.
+  if [ ! -f "$folder/build.ninja" ] || [ .venv/.installed-python -nt "$folder/build.ninja" ] ||
+    ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$folder/CMakeCache.txt"; then
     step build "configuring $folder"
     if ! cmake --fresh --preset "$preset" >"$log" 2>&1; then
       tail -n 20 "$log" >&2
       fail "CMake could not configure $folder. The whole output: $log"
     fi
+    touch "$folder/build.ninja"
   fi
   local count started=$SECONDS
   count=$(jobs)
