@@ -8,6 +8,7 @@
 
 #include "runtime/error.h"
 #include "trainer/chat/chat_template.h"
+#include "trainer/chat/exact_json.h"
 
 namespace {
 
@@ -53,7 +54,12 @@ int main() {
   while (std::getline(std::cin, line)) {
     json::object out;
     try {
-      out = answer(json::parse(line, {}, {.max_depth = 1000}).as_object());
+      json::value query;
+      json::error_code error;
+      json::parse_options options;
+      options.max_depth = 1000;
+      cadre::chat::parse_exactly(line, options, query, error);
+      out = error ? json::object{{"error", "INTERNAL: " + error.message()}} : answer(query.as_object());
     } catch (const cadre::runtime::UserError& error) {
       out = {{"error", error.what()}};
     } catch (const std::exception& error) {
