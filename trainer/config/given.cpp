@@ -65,7 +65,7 @@ bool is_neutral(const YamlNode& node, const std::vector<std::string_view>& neutr
 
 void refuse_unless_neutral(const NotBuilt& row, const YamlNode& node, const Place& place, const std::string& name) {
   if (is_neutral(node, row.neutral)) return;
-  throw UserError(say(blame(place, name), row.ever ? "not supported yet; " : "", row.instead));
+  throw UserError(say(blame(place, name), row.planned ? "not supported yet; " : "", row.instead));
 }
 
 std::string spelled(const std::string& name, const YamlNode& node) {
@@ -113,16 +113,10 @@ void add(Given one, GivenKeys& given) {
 }
 
 [[noreturn]] void unknown(const NameScope& scope, const YamlEntry& entry) {
-  const bool option =
-      entry.place.line == 0 && !scope.path.starts_with("datasets.") && !scope.path.starts_with("test_datasets.");
-  const bool nested_option =
-      entry.place.line == 0 && !option && entry.place.source && entry.place.source->starts_with("--" + scope.path);
-  std::string hint;
+  const bool option = entry.place.line == 0 && scope.path.empty();
   const std::string_view near = nearest(entry.key, scope.schema.names());
-  const char* const dashes = option || nested_option ? "--" : "";
-  if (!near.empty()) hint = say("; did you mean ", dashes, scope.path, near, "?");
-  throw UserError(say(blame(entry.place, scope.path + shown(entry.key)),
-                      option || nested_option ? "unknown option" : "unknown key", hint));
+  throw UserError(say(blame(entry.place, scope.path + shown(entry.key)), option ? "unknown option" : "unknown key",
+                      near.empty() ? "" : say("; did you mean ", option ? "--" : "", scope.path, near, "?")));
 }
 
 void translate(const NameScope& scope, const Translation& row, const YamlEntry& entry, GivenKeys& given) {

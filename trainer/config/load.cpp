@@ -257,7 +257,7 @@ Resolved load(const std::filesystem::path& file, const std::vector<Override>& ov
 
 Resolved load_text(const std::string& text, const std::string& where, const std::vector<Override>& overrides,
                    std::int64_t ranks) {
-  return Loader(shown(where), ranks).load(parse_yaml(text, where), overrides);
+  return Loader(shown(where, kLongestPath), ranks).load(parse_yaml(text, where), overrides);
 }
 
 }  // namespace cadre::config

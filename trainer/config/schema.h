@@ -53,7 +53,7 @@ struct NotBuilt {
   std::string_view name;
   std::vector<std::string_view> neutral;
   std::string_view instead;  // what to do, after "not supported yet" or alone
-  bool ever = true;          // false: refused for good, `instead` says why
+  bool planned = true;       // false: refused for good, `instead` says why
 };
 
 struct Schema {

@@ -244,7 +244,7 @@ void check_bytes(const std::string& text, const std::string& source) {
 }
 
 std::optional<YamlNode> parse(const std::string& text, const std::string& where, bool in_file) {
-  const auto source = std::make_shared<const std::string>(shown(where));
+  const auto source = std::make_shared<const std::string>(shown(where, kLongestPath));
   if (text.size() > kMaxYamlBytes)
     throw UserError(say(*source, ": expected at most ", kMaxYamlBytes >> 20, " MB of YAML, found ", text.size(),
                         " bytes; is this the configuration?"));
@@ -274,12 +274,11 @@ std::string Place::text() const {
   return line > 0 ? say(*source, ":", line, ":", column) : source ? *source : "";
 }
 
-std::string shown(const std::string& text) {
-  constexpr std::size_t kLongest = 80;
+std::string shown(const std::string& text, std::size_t longest) {
   std::string out;
   for (const char c : text) {
     // Only whole characters are kept: a continuation byte is never the place to cut.
-    if (out.size() >= kLongest && (static_cast<unsigned char>(c) & 0xC0) != 0x80) return out + "…";
+    if (out.size() >= longest && (static_cast<unsigned char>(c) & 0xC0) != 0x80) return out + "…";
     out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
   }
   return out;
@@ -288,7 +287,8 @@ std::string shown(const std::string& text) {
 YamlNode parse_yaml(const std::string& text, const std::string& where) {
   auto root = parse(text, where, true);
   if (!root || root->kind == Kind::kNull)
-    throw UserError(say(shown(where), ": expected a map of keys, found an empty file; configs/ holds examples"));
+    throw UserError(
+        say(shown(where, kLongestPath), ": expected a map of keys, found an empty file; configs/ holds examples"));
   return std::move(*root);
 }
 
@@ -296,7 +296,7 @@ YamlNode parse_yaml_value(const std::string& text, const std::string& where) {
   auto root = parse(text, where, false);
   if (root) return std::move(*root);
   YamlNode null;
-  null.place.source = std::make_shared<const std::string>(shown(where));
+  null.place.source = std::make_shared<const std::string>(shown(where, kLongestPath));
   return null;
 }
 
@@ -305,7 +305,7 @@ YamlNode text_value(const std::string& text, const std::string& where) {
   node.kind = Kind::kScalar;
   node.plain = false;
   node.text = text;
-  node.place.source = std::make_shared<const std::string>(shown(where));
+  node.place.source = std::make_shared<const std::string>(shown(where, kLongestPath));
   check_bytes(text, *node.place.source);
   return node;
 }

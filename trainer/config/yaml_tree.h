@@ -49,7 +49,8 @@ YamlNode parse_yaml_value(const std::string& text, const std::string& where);
 // A text on the command line, taken as it stands. UserError: not UTF-8, control characters.
 YamlNode text_value(const std::string& text, const std::string& where);
 
-// `text` for a message of one line: cut where long, control characters replaced.
-std::string shown(const std::string& text);
+// `text` for a message of one line: cut where longer than `longest` bytes, control characters replaced.
+std::string shown(const std::string& text, std::size_t longest = 80);
+inline constexpr std::size_t kLongestPath = 4096;  // the name of a file is shown whole
 
 }  // namespace cadre::config

@@ -461,6 +461,16 @@ TEST(BadConfig, MissingFileIsTheUsersError) {
   EXPECT_THROW(load("/", {}), runtime::UserError);
 }
 
+TEST(BadConfig, ALongPathIsShownWhole) {
+  const std::string where = "/" + repeated("long/", 100) + "a.yaml";
+  try {
+    load_text(kGood + "seed: x\n", where, {});
+    FAIL() << "accepted";
+  } catch (const runtime::UserError& error) {
+    EXPECT_THAT(error.what(), StartsWith(where + ":10:7: seed: "));
+  }
+}
+
 // Cut anywhere, a configuration either loads or says what is wrong with it.
 TEST(BadConfig, CutAtAnyByte) {
   const std::string text = kGood + "lora_target_modules: [q_proj, \"v_proj\"]\nchat_template: |\n  {{ a }}\n  é\n";
