@@ -169,9 +169,13 @@ build() {
   fi
   local count started=$SECONDS
   count=$(jobs)
-  # Its own process group would outlive a Ctrl-C: it stays in ours.
+  # In a process group of its own, so that an interrupt can end cmake with all that it started.
+  set -m
   cmake --build --preset "$preset" --target "$target" -j "$count" >"$log" 2>&1 9>&- </dev/null &
   local pid=$!
+  set +m
+  # shellcheck disable=SC2064  # the number of now
+  trap "kill -- -$pid 2>/dev/null || true" EXIT
   follow "$pid" "$log"
   if ! wait "$pid"; then
     # From ninja's first FAILED on; without one the end says why.
@@ -182,6 +186,7 @@ build() {
     fi
     fail "$folder could not be built. The whole output: $log"
   fi
+  trap - EXIT
   if grep -aq 'no work to do' "$log"; then
     step build "$folder is up to date"
   else

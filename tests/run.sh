@@ -2,7 +2,7 @@
 # The set-up, then the tests: ./tests/run.sh [--list] [SUITE...]. Suites: unit fuzz parity e2e faults cluster gpu bench;
 # without a name all that this machine can run, bench excepted, which takes minutes and is only run when it is named.
 # The last lines list each failed and each skipped test with its reason, then `N passed, N failed, N skipped`.
-# Exit codes: 0; 1 a test failed, or the set-up; 2 an unknown suite.
+# Exit codes: 0; 1 a test failed, or the set-up; 2 an unknown suite; 130 interrupted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,16 +30,36 @@ fi
 
 mkdir -p .cache
 records=$(mktemp .cache/records.XXXXXX)
-trap 'rm -f "$records"' EXIT
+running=
+clean_up() {
+  [ -z "$running" ] || kill -- "-$running" 2>/dev/null || true
+  rm -f "$records"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
 export CADRE_BUILD="$PWD/build" PYTHONDONTWRITEBYTECODE=1
 
 record() { .venv/bin/python tests/report.py add "$records" "$@"; }
 
-# limited SECONDS SUITE NAME COMMAND...: no test may wait for ever; one that is cut off or crashes is a failed one.
+# bounded SECONDS COMMAND...: no test may wait for ever. In a process group of its own, so that an interrupt of this
+# script can end the command with all that it started.
+bounded() {
+  local seconds=$1 code=0
+  shift
+  set -m
+  timeout --kill-after=20 "$seconds" "$@" </dev/null &
+  running=$!
+  set +m
+  wait "$running" || code=$?
+  running=
+  return $code
+}
+
+# limited SECONDS SUITE NAME COMMAND...: one that is cut off or crashes is a failed test.
 limited() {
   local seconds=$1 suite=$2 name=$3 code=0
   shift 3
-  timeout --kill-after=20 "$seconds" "$@" </dev/null || code=$?
+  bounded "$seconds" "$@" || code=$?
   case $code in
     0) ;;
     124 | 137) record "$suite" "$name" failed "cut off after $seconds s" ;;
@@ -86,9 +106,9 @@ fuzz() {
     local seeds=()
     [ ! -d "tests/fuzz/corpus/$target" ] || seeds=("tests/fuzz/corpus/$target")
     code=0
-    timeout --kill-after=20 $((fuzz_seconds + 120)) "build-fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=10 \
+    bounded $((fuzz_seconds + 120)) "build-fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=10 \
       -rss_limit_mb=2048 -artifact_prefix="$corpus/crashes/" "$corpus/found" "${seeds[@]}" \
-      >".cache/logs/$target.log" 2>&1 </dev/null || code=$?
+      >".cache/logs/$target.log" 2>&1 || code=$?
     if [ $code = 0 ]; then
       record fuzz "$target" passed
       grep -a '^Done' ".cache/logs/$target.log" | sed "s/^/fuzz: $target: /"
