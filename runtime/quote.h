@@ -10,7 +10,7 @@
 namespace cadre::runtime {
 
 // In double quotes; control characters as \xNN, what follows 80 bytes as "…".
-inline std::string quoted(std::string_view text) {
+inline std::string in_quotes(std::string_view text) {
   constexpr std::size_t kMaxBytes = 80;
   std::string result = "\"";
   std::size_t end = std::min(text.size(), kMaxBytes);

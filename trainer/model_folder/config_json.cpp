@@ -13,7 +13,7 @@
 namespace cadre::model_folder {
 namespace {
 
-using runtime::quoted;
+using runtime::in_quotes;
 using runtime::say;
 
 // Far above any model there is, and low enough that no product of two overflows.
@@ -33,7 +33,7 @@ const Family& family_of(const JsonFields& config) {
   if (family == nullptr) {
     const bool by_type = architecture.empty();
     std::string message =
-        say(quoted(by_type ? model_type : architecture), " is not supported; known are ", known_architectures());
+        say(in_quotes(by_type ? model_type : architecture), " is not supported; known are ", known_architectures());
     if (architecture == "Gemma3ForConditionalGeneration" || model_type == "gemma3") {
       message += "; save the text model alone (Gemma3ForCausalLM) from it";
     }
@@ -41,7 +41,7 @@ const Family& family_of(const JsonFields& config) {
   }
   if (!model_type.empty() && model_type != family->model_type) {
     config.fail("model_type",
-                say("expected ", family->model_type, " beside ", architecture, ", found ", quoted(model_type)));
+                say("expected ", family->model_type, " beside ", architecture, ", found ", in_quotes(model_type)));
   }
   return *family;
 }
@@ -141,7 +141,7 @@ std::vector<bool> sliding_layers(const JsonFields& config, const Family& family,
   for (std::size_t i = 0; i < layers; ++i) {
     const std::string& type = (*types)[i];
     if (type != "full_attention" && type != "sliding_attention") {
-      config.fail("layer_types", say("expected full_attention or sliding_attention, found ", quoted(type)));
+      config.fail("layer_types", say("expected full_attention or sliding_attention, found ", in_quotes(type)));
     }
     const bool slides = type == "sliding_attention";
     if (!decides && slides != sliding[i]) {

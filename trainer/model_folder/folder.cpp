@@ -13,7 +13,7 @@ namespace cadre::model_folder {
 namespace {
 
 namespace fs = std::filesystem;
-using runtime::quoted;
+using runtime::in_quotes;
 using runtime::say;
 using safetensors::Dtype;
 using safetensors::TensorView;
@@ -71,7 +71,7 @@ FoundTensors collect(const std::vector<safetensors::File>& files, const WeightIn
     for (const auto& [name, tensor] : file.tensors()) {
       const auto [place, is_new] = found.emplace(name, Found{&file, &tensor});
       if (!is_new) {
-        throw runtime::UserError(say(file.path().string(), ": tensor ", quoted(name), " is also in ",
+        throw runtime::UserError(say(file.path().string(), ": tensor ", in_quotes(name), " is also in ",
                                      place->second.file->path().filename().string()));
       }
     }
@@ -80,7 +80,7 @@ FoundTensors collect(const std::vector<safetensors::File>& files, const WeightIn
     const auto place = found.find(name);
     if (place == found.end() || place->second.file->path().filename() != shard) {
       throw runtime::UserError(say(files.front().path().parent_path().string(),
-                                   "/model.safetensors.index.json: tensor ", quoted(name), " is not in ", shard,
+                                   "/model.safetensors.index.json: tensor ", in_quotes(name), " is not in ", shard,
                                    ", where weight_map says it is"));
     }
   }
@@ -88,7 +88,7 @@ FoundTensors collect(const std::vector<safetensors::File>& files, const WeightIn
 }
 
 void check_tensor(const std::string& name, const std::vector<std::int64_t>& shape, const Found& found) {
-  const std::string where = say(found.file->path().string(), ": tensor ", quoted(name), ": ");
+  const std::string where = say(found.file->path().string(), ": tensor ", in_quotes(name), ": ");
   if (found.tensor->shape != shape) {
     throw runtime::UserError(say(where, "expected the shape ", shape_text(shape), " by config.json, found ",
                                  shape_text(found.tensor->shape)));
@@ -100,7 +100,7 @@ void check_tensor(const std::string& name, const std::vector<std::int64_t>& shap
 
 void refuse_missing(const fs::path& folder, const std::vector<std::string>& missing, const FoundTensors& found) {
   if (missing.empty()) return;
-  std::string message = say(folder.string(), ": tensor ", quoted(missing.front()),
+  std::string message = say(folder.string(), ": tensor ", in_quotes(missing.front()),
                             missing.size() > 1 ? say(" and ", missing.size() - 1, " more are") : " is", " missing");
   if (found.contains("embed_tokens.weight")) {
     message += "; the weights are those of a model without its head: save the one for causal language modelling";
@@ -158,7 +158,7 @@ Folder Folder::open(const fs::path& path, Weights weights) {
       check_tie(place, found.find("model.embed_tokens.weight")->second);
       continue;
     }
-    throw runtime::UserError(say(place.file->path().string(), ": tensor ", quoted(name),
+    throw runtime::UserError(say(place.file->path().string(), ": tensor ", in_quotes(name),
                                  ": config.json has no place for ", "it in ", folder.spec_.architecture,
                                  "; folder and config.json do not belong together"));
   }

@@ -12,7 +12,7 @@ namespace cadre::model_folder {
 namespace {
 
 namespace fs = std::filesystem;
-using runtime::quoted;
+using runtime::in_quotes;
 using runtime::say;
 
 constexpr std::uint64_t kMaxIndexBytes = 64 << 20;
@@ -31,12 +31,12 @@ std::map<std::string, std::string> parse_weight_index(std::string_view json, con
     const std::string name(tensor);
     if (!file.is_string()) {
       throw runtime::UserError(
-          say(where, ": weight_map: expected a file name for ", quoted(name), ", found ", short_json(file)));
+          say(where, ": weight_map: expected a file name for ", in_quotes(name), ", found ", short_json(file)));
     }
     const std::string shard(file.get_string());
     if (!runtime::is_plain_file_name(shard) || !shard.ends_with(".safetensors")) {
       throw runtime::UserError(say(where, ": weight_map: expected the name of a .safetensors file in this folder for ",
-                                   quoted(name), ", found ", quoted(shard)));
+                                   in_quotes(name), ", found ", in_quotes(shard)));
     }
     files.insert(shard);
     if (files.size() > kMaxShards) {

@@ -11,7 +11,7 @@ namespace {
 
 using boost::json::error_code;
 using boost::json::string_view;
-using runtime::quoted;
+using runtime::in_quotes;
 using runtime::say;
 
 constexpr std::size_t kMaxDimensions = 64;  // as many as LibTorch knows
@@ -45,7 +45,7 @@ class Handler {
     if (place_ == Place::kTop) return go(Place::kEnd);
     if (place_ == Place::kTensor) {
       const char* missing = !has_dtype_ ? "dtype" : !has_shape_ ? "shape" : !has_offsets_ ? "data_offsets" : nullptr;
-      if (missing != nullptr) return fail(code, "tensor ", quoted(name_), " has no ", missing);
+      if (missing != nullptr) return fail(code, "tensor ", in_quotes(name_), " has no ", missing);
       claims.tensors.emplace(std::move(name_), std::move(claim_));
     }
     return go(Place::kTop);
@@ -61,7 +61,8 @@ class Handler {
     if (place_ == Place::kShape) {
       has_shape_ = true;
     } else {
-      if (offsets_ != 2) return fail(code, "data_offsets of ", quoted(name_), " holds ", offsets_, " numbers, not 2");
+      if (offsets_ != 2)
+        return fail(code, "data_offsets of ", in_quotes(name_), " holds ", offsets_, " numbers, not 2");
       has_offsets_ = true;
     }
     return go(Place::kTensor);
@@ -77,19 +78,19 @@ class Handler {
     std::string key = std::exchange(text_, {});
     if (place_ == Place::kTop) {
       if (claims.tensors.contains(key) || (key == "__metadata__" && std::exchange(had_metadata_, true))) {
-        return fail(code, "the name ", quoted(key), " appears twice");
+        return fail(code, "the name ", in_quotes(key), " appears twice");
       }
       name_ = std::move(key);
     } else if (place_ == Place::kMetadata) {
-      if (claims.metadata.contains(key)) return fail(code, "__metadata__ has the key ", quoted(key), " twice");
+      if (claims.metadata.contains(key)) return fail(code, "__metadata__ has the key ", in_quotes(key), " twice");
       field_ = std::move(key);
     } else {
       if (key != "dtype" && key != "shape" && key != "data_offsets") {
-        return fail(code, "tensor ", quoted(name_), " has the unknown field ", quoted(key),
+        return fail(code, "tensor ", in_quotes(name_), " has the unknown field ", in_quotes(key),
                     "; known are dtype, shape and data_offsets");
       }
       if ((key == "dtype" && has_dtype_) || (key == "shape" && has_shape_) || (key == "data_offsets" && has_offsets_)) {
-        return fail(code, "tensor ", quoted(name_), " has ", key, " twice");
+        return fail(code, "tensor ", in_quotes(name_), " has ", key, " twice");
       }
       field_ = std::move(key);
     }
@@ -109,11 +110,11 @@ class Handler {
       return true;
     }
     if (place_ != Place::kTensor || field_ != "dtype") {
-      return fail(code, "expected ", wanted(), ", found the text ", quoted(value));
+      return fail(code, "expected ", wanted(), ", found the text ", in_quotes(value));
     }
     const std::optional<Dtype> dtype = dtype_of(value);
     if (!dtype) {
-      return fail(code, "tensor ", quoted(name_), " has the dtype ", quoted(value),
+      return fail(code, "tensor ", in_quotes(name_), " has the dtype ", in_quotes(value),
                   ", which is not supported; known are F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL");
     }
     claim_.dtype = *dtype;
@@ -129,17 +130,17 @@ class Handler {
   bool on_uint64(std::uint64_t value, string_view, error_code& code) {
     if (place_ == Place::kShape) {
       if (claim_.shape.size() == kMaxDimensions) {
-        return fail(code, "shape of ", quoted(name_), " has more than ", kMaxDimensions, " dimensions");
+        return fail(code, "shape of ", in_quotes(name_), " has more than ", kMaxDimensions, " dimensions");
       }
       if (value > static_cast<std::uint64_t>(INT64_MAX)) {
-        return fail(code, "shape of ", quoted(name_), " holds ", value, ", which is too large");
+        return fail(code, "shape of ", in_quotes(name_), " holds ", value, ", which is too large");
       }
       claim_.shape.push_back(static_cast<std::int64_t>(value));
       return true;
     }
     if (place_ != Place::kOffsets) return fail(code, "expected ", wanted(), ", found ", value);
     (offsets_ == 0 ? claim_.begin : claim_.end) = value;
-    if (++offsets_ > 2) return fail(code, "data_offsets of ", quoted(name_), " holds more than 2 numbers");
+    if (++offsets_ > 2) return fail(code, "data_offsets of ", in_quotes(name_), " holds more than 2 numbers");
     return true;
   }
   bool on_double(double value, string_view, error_code& code) {
@@ -173,15 +174,15 @@ class Handler {
       case Place::kEnd:
         return "an object of tensors";
       case Place::kTop:
-        return say("an object for ", quoted(name_));
+        return say("an object for ", in_quotes(name_));
       case Place::kMetadata:
-        return say("a text for ", quoted(field_), " in __metadata__");
+        return say("a text for ", in_quotes(field_), " in __metadata__");
       case Place::kTensor:
-        return say(field_ == "dtype" ? "a text for dtype of " : "an array for " + field_ + " of ", quoted(name_));
+        return say(field_ == "dtype" ? "a text for dtype of " : "an array for " + field_ + " of ", in_quotes(name_));
       case Place::kShape:
-        return say("whole numbers, zero or more, in the shape of ", quoted(name_));
+        return say("whole numbers, zero or more, in the shape of ", in_quotes(name_));
       case Place::kOffsets:
-        return say("two whole numbers, zero or more, as data_offsets of ", quoted(name_));
+        return say("two whole numbers, zero or more, as data_offsets of ", in_quotes(name_));
     }
     return "";
   }

@@ -10,7 +10,7 @@
 namespace cadre::safetensors {
 namespace {
 
-using runtime::quoted;
+using runtime::in_quotes;
 using runtime::say;
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
@@ -68,16 +68,16 @@ Header parse(std::span<const std::byte> file_bytes, const std::string& where) {
   std::vector<std::pair<const std::string*, const Claim*>> order;
   for (const auto& [name, claim] : claims.tensors) {
     const std::optional<std::uint64_t> bytes = bytes_of(claim);
-    if (!bytes) fail("tensor ", quoted(name), ": its shape ", shape_text(claim.shape), " is too large for any file");
+    if (!bytes) fail("tensor ", in_quotes(name), ": its shape ", shape_text(claim.shape), " is too large for any file");
     if (claim.begin > claim.end) {
-      fail("tensor ", quoted(name), ": data_offsets [", claim.begin, ", ", claim.end, "] end before they begin");
+      fail("tensor ", in_quotes(name), ": data_offsets [", claim.begin, ", ", claim.end, "] end before they begin");
     }
     if (claim.end > data_bytes) {
-      fail("tensor ", quoted(name), ": data_offsets [", claim.begin, ", ", claim.end, "] pass the end of the data (",
+      fail("tensor ", in_quotes(name), ": data_offsets [", claim.begin, ", ", claim.end, "] pass the end of the data (",
            data_bytes, " bytes); the file is cut off, fetch or write it again");
     }
     if (claim.end - claim.begin != *bytes) {
-      fail("tensor ", quoted(name), ": shape ", shape_text(claim.shape), " of ", name_of(claim.dtype), " takes ",
+      fail("tensor ", in_quotes(name), ": shape ", shape_text(claim.shape), " of ", name_of(claim.dtype), " takes ",
            *bytes, " bytes, data_offsets [", claim.begin, ", ", claim.end, "] give it ", claim.end - claim.begin);
     }
     order.emplace_back(&name, &claim);
@@ -88,7 +88,7 @@ Header parse(std::span<const std::byte> file_bytes, const std::string& where) {
   std::uint64_t at = 0;
   for (const auto& [name, claim] : order) {
     if (claim->begin != at) {
-      fail("tensor ", quoted(*name), ": begins at byte ", claim->begin, " of the data, expected ", at, ": ",
+      fail("tensor ", in_quotes(*name), ": begins at byte ", claim->begin, " of the data, expected ", at, ": ",
            claim->begin < at ? "it overlaps the one before it" : "there is a hole before it");
     }
     at = claim->end;
