@@ -137,7 +137,7 @@ std::uint64_t end_of_whole_lines(int file) {
 }
 
 int open_or_throw(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) throw UserError(say(path.string(), ": cannot be opened: ", reason()));
   return file;
 }
