@@ -1,0 +1,32 @@
+// Writing a Hugging Face model folder: weights in one file or in shards with an index, beside the base's configuration
+// and tokenizer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "trainer/model_folder/folder.h"
+#include "trainer/safetensors/writer.h"
+
+namespace cadre::model_folder {
+
+// Decimal, as Hugging Face counts.
+inline constexpr std::uint64_t kMaxShardBytes = 5'000'000'000;
+
+// Which tensors share a file, in name order: each file as full as the limit allows, a larger tensor alone. Pure.
+std::vector<std::vector<std::size_t>> split_into_shards(const std::vector<std::uint64_t>& tensor_bytes,
+                                                        std::uint64_t max_shard_bytes);
+
+// model.safetensors, or model-0000i-of-0000N.safetensors and model.safetensors.index.json; config.json as the base's,
+// with its dtype that of the tensors; the base's tokenizer and generation files. The index comes last, so that a folder
+// without it is seen to be unfinished. Returns the names written. RunError when the disk refuses.
+std::vector<std::string> write_model_folder(const std::filesystem::path& folder, const Folder& base,
+                                            const std::vector<safetensors::NamedTensor>& tensors,
+                                            std::uint64_t max_shard_bytes = kMaxShardBytes);
+
+// The tokenizer's files and the chat template, byte for byte; those that are there. Returns their names.
+std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from, const std::filesystem::path& to);
+
+}  // namespace cadre::model_folder
