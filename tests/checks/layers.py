@@ -16,7 +16,6 @@ HOMES = {
     re.compile(r"^mpi\.h$"): ("launch/", 2),
     re.compile(r"^(nccl|cuda_runtime|cuda_runtime_api)\.h$"): ("comm/", 2),
     re.compile(r"^yaml-cpp/"): ("trainer/config/", 2),
-    re.compile(r"^pcre2\.h$"): ("trainer/tokenizer/", 2),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
