@@ -28,7 +28,8 @@ struct Step {
 };
 
 // The steps of one epoch, in order; every row exactly once. The last step may be smaller.
-std::vector<Step> plan_epoch(std::span<const std::uint32_t> row_lengths, std::uint64_t epoch, const PlanOptions& options);
+std::vector<Step> plan_epoch(std::span<const std::uint32_t> row_lengths, std::uint64_t epoch,
+                             const PlanOptions& options);
 
 // A permutation of 0…n−1 from (seed, epoch): Fisher-Yates over a counter-based generator; the same on every platform.
 std::vector<std::uint32_t> permutation(std::size_t n, std::uint64_t seed, std::uint64_t epoch);

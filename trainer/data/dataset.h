@@ -45,7 +45,7 @@ struct Prepared {
 struct PrepareOptions {
   std::string chat_template_date;  // resolved, YYYY-MM-DD
   int threads = 1;
-  std::int64_t vocab_size = 0;     // of the model: an id at or beyond it is an error
+  std::int64_t vocab_size = 0;  // of the model: an id at or beyond it is an error
   std::int64_t max_position_embeddings = 0;
 };
 
