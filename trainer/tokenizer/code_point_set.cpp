@@ -7,7 +7,9 @@
 
 namespace cadre::tokenizer {
 
-CodePointSet CodePointSet::of(char32_t first, char32_t last) { return from_runs({{first, last + 1}}); }
+CodePointSet CodePointSet::of(char32_t first, char32_t last) {
+  return from_runs({{first, last + 1}});
+}
 
 CodePointSet CodePointSet::from_runs(std::vector<Run> runs) {
   CodePointSet set;
@@ -16,7 +18,8 @@ CodePointSet CodePointSet::from_runs(std::vector<Run> runs) {
 }
 
 bool CodePointSet::contains(char32_t c) const {
-  const auto after = std::upper_bound(runs_.begin(), runs_.end(), c, [](char32_t x, const Run& r) { return x < r.begin; });
+  const auto after =
+      std::upper_bound(runs_.begin(), runs_.end(), c, [](char32_t x, const Run& r) { return x < r.begin; });
   return after != runs_.begin() && c < std::prev(after)->end;
 }
 

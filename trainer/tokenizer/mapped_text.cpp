@@ -73,9 +73,13 @@ void append_changes(MappedText& out, const MappedText& in, std::size_t begin, co
   }
 }
 
-std::string_view byte_level_character(unsigned char byte) { return alphabet().characters[byte]; }
+std::string_view byte_level_character(unsigned char byte) {
+  return alphabet().characters[byte];
+}
 
-int byte_of_character(char32_t c) { return c < 512 ? alphabet().bytes[c] : -1; }
+int byte_of_character(char32_t c) {
+  return c < 512 ? alphabet().bytes[c] : -1;
+}
 
 MappedText to_byte_level(const Piece& piece) {
   MappedText out = MappedText::like(piece);

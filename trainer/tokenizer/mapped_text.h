@@ -67,11 +67,13 @@ class MappedText {
 };
 
 // Code points that replace the bytes [begin, end) of a text. The change tells where each came from, as `tokenizers` has
-// it: 0 takes the place of the next character, -n of the next and n more; 1 is new and came from where the one before did.
+// it: 0 takes the place of the next character, -n of the next and n more; 1 is new and came from where the one before
+// did.
 using Change = std::pair<char32_t, int>;
 void append_changes(MappedText& out, const MappedText& in, std::size_t begin, const std::vector<Change>& changes);
 
-// The character that the byte-level alphabet (GPT-2's) writes for a byte, as UTF-8; and the byte for a character, or -1.
+// The character that the byte-level alphabet (GPT-2's) writes for a byte, as UTF-8; and the byte for a character, or
+// -1.
 std::string_view byte_level_character(unsigned char byte);
 int byte_of_character(char32_t c);
 // `piece` in that alphabet.

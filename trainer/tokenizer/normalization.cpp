@@ -15,7 +15,9 @@ namespace {
 constexpr char32_t kSyllables = 0xAC00, kLeads = 0x1100, kVowels = 0x1161, kTails = 0x11A7;
 constexpr char32_t kLeadCount = 19, kVowelCount = 21, kTailCount = 28, kSyllableCount = 11172;
 
-bool is_syllable(char32_t c) { return c >= kSyllables && c < kSyllables + kSyllableCount; }
+bool is_syllable(char32_t c) {
+  return c >= kSyllables && c < kSyllables + kSyllableCount;
+}
 
 // What is asked of each code point, in tables.
 class Properties {
@@ -58,7 +60,7 @@ class Properties {
     for (const auto& entry : composites.entries()) changing_[composites.targets()[entry.begin + 1]] |= kComposed;
     for (const auto& entry : compatible_decompositions().entries()) changing_[entry.from] |= kCompatible;
     std::fill(changing_.begin() + kSyllables, changing_.begin() + kSyllables + kSyllableCount, kDecomposed);
-    for (const auto [begin, count] : {std::pair{kVowels, kVowelCount}, std::pair{kTails, kTailCount}})
+    for (const auto& [begin, count] : {std::pair{kVowels, kVowelCount}, std::pair{kTails, kTailCount}})
       for (char32_t c = begin; c < begin + count; ++c) changing_[c] |= kComposed;
   }
 
@@ -82,7 +84,8 @@ void decompose(char32_t c, bool compatible, std::vector<Change>& out) {
     out.push_back({c, 0});
     return;
   }
-  for (const char32_t* part = parts.first; part != parts.second; ++part) out.push_back({*part, part == parts.first ? 0 : 1});
+  for (const char32_t* part = parts.first; part != parts.second; ++part)
+    out.push_back({*part, part == parts.first ? 0 : 1});
 }
 
 // Each run of combining marks in the order of their classes.

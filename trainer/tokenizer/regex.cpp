@@ -13,8 +13,8 @@ namespace {
 
 using Kind = RegexTree::Kind;
 
-constexpr std::size_t kMaxSets = 64;        // bits of a mask
-constexpr std::size_t kMaxBranches = 64;    // of the outermost choice, likewise
+constexpr std::size_t kMaxSets = 64;      // bits of a mask
+constexpr std::size_t kMaxBranches = 64;  // of the outermost choice, likewise
 constexpr std::size_t kMaxNodes = 100000;
 constexpr std::uint32_t kMaxRecursion = 4000;
 // A search may go back this often, and as often again for each byte that is left; the patterns of real tokenizers need
@@ -67,7 +67,8 @@ std::uint64_t Regex::mask_of(const CodePointSet& set) {
   auto found = std::find(sets_.begin(), sets_.end(), set);
   if (found == sets_.end()) {
     if (sets_.size() == kMaxSets)
-      throw runtime::UserError(runtime::say(where_, " has more than ", kMaxSets, " different classes, which is not supported"));
+      throw runtime::UserError(
+          runtime::say(where_, " has more than ", kMaxSets, " different classes, which is not supported"));
     found = sets_.insert(sets_.end(), set);
   }
   return std::uint64_t{1} << (found - sets_.begin());
@@ -89,7 +90,8 @@ std::uint32_t Regex::add(const RegexTree& tree, std::uint32_t next) {
   Node node{.op = Op::kAccept};
   node.next = next;
   switch (tree.kind) {
-    case Kind::kSequence: return add_sequence(tree.children, next);
+    case Kind::kSequence:
+      return add_sequence(tree.children, next);
     case Kind::kSet:
       node.op = Op::kSet;
       node.mask = mask_of(tree.set);
@@ -156,7 +158,8 @@ std::uint32_t Regex::add(const RegexTree& tree, std::uint32_t next) {
 
 Regex::Front Regex::front_of(const RegexTree& tree) {
   switch (tree.kind) {
-    case Kind::kSet: return {mask_of(tree.set), false};
+    case Kind::kSet:
+      return {mask_of(tree.set), false};
     case Kind::kSequence: {
       Front front{0, true};
       for (const RegexTree& child : tree.children) {
@@ -181,9 +184,11 @@ Regex::Front Regex::front_of(const RegexTree& tree) {
       front.may_be_empty |= tree.min == 0;
       return front;
     }
-    case Kind::kAtomic: return front_of(tree.children[0]);
+    case Kind::kAtomic:
+      return front_of(tree.children[0]);
     case Kind::kLook:
-    case Kind::kAssertion: return {0, true};
+    case Kind::kAssertion:
+      return {0, true};
   }
   return {0, true};
 }
@@ -204,13 +209,14 @@ void Regex::build_classes() {
   std::size_t change = 0;
   char32_t at = 0;
   while (at <= kLastCodePoint) {
-    for (; change < changes.size() && changes[change] >> 6 == at; ++change) sets ^= std::uint64_t{1} << (changes[change] & 63);
-    const char32_t until = change < changes.size()
-                               ? std::min(static_cast<char32_t>(changes[change] >> 6), kPastLast)
-                               : kPastLast;
+    for (; change < changes.size() && changes[change] >> 6 == at; ++change)
+      sets ^= std::uint64_t{1} << (changes[change] & 63);
+    const char32_t until =
+        change < changes.size() ? std::min(static_cast<char32_t>(changes[change] >> 6), kPastLast) : kPastLast;
     auto found = class_of_sets.find(sets);
     if (found == class_of_sets.end()) {
-      if (class_sets_.size() == 256) throw runtime::UserError(where_ + " tells more than 256 kinds of characters apart");
+      if (class_sets_.size() == 256)
+        throw runtime::UserError(where_ + " tells more than 256 kinds of characters apart");
       found = class_of_sets.emplace(sets, static_cast<std::uint8_t>(class_sets_.size())).first;
       class_sets_.push_back(sets);
     }
@@ -262,7 +268,8 @@ const char* Regex::run(Search& search, std::uint32_t index, const char* at, cons
   for (;;) {
     const Node& node = nodes_[index];
     switch (node.op) {
-      case Op::kAccept: return at;
+      case Op::kAccept:
+        return at;
       case Op::kSet:
         if (at == search.end || (sets_at(at) & node.mask) == 0) return nullptr;
         at += length_by_lead(*at);
@@ -329,7 +336,8 @@ const char* Regex::run_repeat_set(Search& search, const Node& node, const char* 
   if (count < node.min) return nullptr;
   if (node.next == kAccept && !lazy) return at;
   ++search.depth;
-  if (search.depth > kMaxRecursion) throw runtime::UserError(where_ + " takes too many steps on this text; simplify it");
+  if (search.depth > kMaxRecursion)
+    throw runtime::UserError(where_ + " takes too many steps on this text; simplify it");
   const char* end = nullptr;
   for (;;) {
     end = run(search, node.next, at, frame);
@@ -350,7 +358,8 @@ const char* Regex::run_repeat_set(Search& search, const Node& node, const char* 
 }
 
 bool Regex::looks(Search& search, const Node& node, const char* at) const {
-  if (++search.depth > kMaxRecursion) throw runtime::UserError(where_ + " takes too many steps on this text; simplify it");
+  if (++search.depth > kMaxRecursion)
+    throw runtime::UserError(where_ + " takes too many steps on this text; simplify it");
   bool found = false;
   if (!node.behind) {
     found = run(search, node.child, at, nullptr) != nullptr;
@@ -368,10 +377,14 @@ bool Regex::looks(Search& search, const Node& node, const char* at) const {
 
 bool Regex::holds(const Search& search, RegexTree::Assertion assertion, const char* at) const {
   switch (assertion) {
-    case RegexTree::Assertion::kLineBegin: return at == search.begin || (at[-1] == '\n' && at != search.end);
-    case RegexTree::Assertion::kLineEnd: return at == search.end || *at == '\n';
-    case RegexTree::Assertion::kTextBegin: return at == search.begin;
-    case RegexTree::Assertion::kTextEnd: return at == search.end;
+    case RegexTree::Assertion::kLineBegin:
+      return at == search.begin || (at[-1] == '\n' && at != search.end);
+    case RegexTree::Assertion::kLineEnd:
+      return at == search.end || *at == '\n';
+    case RegexTree::Assertion::kTextBegin:
+      return at == search.begin;
+    case RegexTree::Assertion::kTextEnd:
+      return at == search.end;
     case RegexTree::Assertion::kTextEndOrLastNewline:
       return at == search.end || (*at == '\n' && at + 1 == search.end);
     case RegexTree::Assertion::kWordEdge:

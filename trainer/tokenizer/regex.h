@@ -1,5 +1,5 @@
-// A backtracking matcher for the trees of regex_syntax.h, exact on Unicode because each class is a table of ours. Text is
-// matched as UTF-8 in place: one lookup gives, for a character, the set of the pattern's classes that it belongs to.
+// A backtracking matcher for the trees of regex_syntax.h, exact on Unicode because each class is a table of ours. Text
+// is matched as UTF-8 in place: one lookup gives, for a character, the set of the pattern's classes that it belongs to.
 #pragma once
 
 #include <array>
@@ -63,8 +63,8 @@ class Regex {
     std::uint64_t mask = 0;
     std::uint32_t min = 0, max = 0;
     std::uint32_t next = 0;
-    std::uint32_t child = 0;                // kRepeat, kLook, kAtomic
-    std::uint32_t first = 0, last = 0;      // kChoice; kLook behind: branches
+    std::uint32_t child = 0;            // kRepeat, kLook, kAtomic
+    std::uint32_t first = 0, last = 0;  // kChoice; kLook behind: branches
   };
   struct Branch {
     std::uint32_t start;
@@ -80,7 +80,8 @@ class Regex {
 
   bool search(std::string_view text, const char* from, Match& match) const;
   const char* run(Search& search, std::uint32_t node, const char* at, const Frame* frame) const;
-  const char* run_repeat(Search& search, const Node& node, const char* at, std::uint32_t count, const Frame* frame) const;
+  const char* run_repeat(Search& search, const Node& node, const char* at, std::uint32_t count,
+                         const Frame* frame) const;
   const char* run_repeat_set(Search& search, const Node& node, const char* at, const Frame* frame) const;
   bool holds(const Search& search, RegexTree::Assertion assertion, const char* at) const;
   bool looks(Search& search, const Node& node, const char* at) const;

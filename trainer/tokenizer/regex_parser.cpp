@@ -17,8 +17,12 @@ constexpr int kMaxDepth = 64;
 constexpr std::size_t kMaxPatternBytes = 64 * 1024;
 constexpr std::uint32_t kMaxCount = 100000;  // Oniguruma's own bound
 
-bool is_ascii_letter(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-char32_t lower(char32_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
+bool is_ascii_letter(char32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+char32_t lower(char32_t c) {
+  return c >= 'A' && c <= 'Z' ? c + 32 : c;
+}
 
 class Parser {
  public:
@@ -134,28 +138,47 @@ class Parser {
   RegexTree atom(int depth) {
     const char* const begin = at_;
     switch (*at_) {
-      case '(': return group(depth);
-      case '[': last_folded_ = 0; return of_set(bracket(depth));
-      case '.': ++at_, last_folded_ = 0; return of_set(CodePointSet::of('\n', '\n').complement());
-      case '^': ++at_; return assertion(RegexTree::Assertion::kLineBegin);
-      case '$': ++at_; return assertion(RegexTree::Assertion::kLineEnd);
+      case '(':
+        return group(depth);
+      case '[':
+        last_folded_ = 0;
+        return of_set(bracket(depth));
+      case '.':
+        ++at_, last_folded_ = 0;
+        return of_set(CodePointSet::of('\n', '\n').complement());
+      case '^':
+        ++at_;
+        return assertion(RegexTree::Assertion::kLineBegin);
+      case '$':
+        ++at_;
+        return assertion(RegexTree::Assertion::kLineEnd);
       case '*':
       case '+':
-      case '?': fail("a repetition of nothing");
-      case '{': fail("a repetition of nothing; write \\{ for the character");
-      case ']': fail("a \"]\" without its \"[\"; write \\] for the character");
-      default: break;
+      case '?':
+        fail("a repetition of nothing");
+      case '{':
+        fail("a repetition of nothing; write \\{ for the character");
+      case ']':
+        fail("a \"]\" without its \"[\"; write \\] for the character");
+      default:
+        break;
     }
     if (*at_ != '\\') return of_set(folded_literal(next_code_point(at_)));
     if (end_ - at_ < 2) fail("the pattern ends in a backslash");
     at_ += 2;
     switch (at_[-1]) {
-      case 'A': return assertion(RegexTree::Assertion::kTextBegin);
-      case 'z': return assertion(RegexTree::Assertion::kTextEnd);
-      case 'Z': return assertion(RegexTree::Assertion::kTextEndOrLastNewline);
-      case 'b': return assertion(RegexTree::Assertion::kWordEdge);
-      case 'B': return assertion(RegexTree::Assertion::kNoWordEdge);
-      default: break;
+      case 'A':
+        return assertion(RegexTree::Assertion::kTextBegin);
+      case 'z':
+        return assertion(RegexTree::Assertion::kTextEnd);
+      case 'Z':
+        return assertion(RegexTree::Assertion::kTextEndOrLastNewline);
+      case 'b':
+        return assertion(RegexTree::Assertion::kWordEdge);
+      case 'B':
+        return assertion(RegexTree::Assertion::kNoWordEdge);
+      default:
+        break;
     }
     at_ = begin;
     if (auto set = class_escape()) {
@@ -210,8 +233,8 @@ class Parser {
     return tree;
   }
 
-  // One character as it stands; (?i:) adds its other cases. Letters that fold together with a neighbour ("ss" and ß) are
-  // refused, as are letters beyond ASCII.
+  // One character as it stands; (?i:) adds its other cases. Letters that fold together with a neighbour ("ss" and ß)
+  // are refused, as are letters beyond ASCII.
   CodePointSet folded_literal(char32_t c) {
     if (!ignore_case_) return CodePointSet::of(c, c);
     if (c >= 0x80 && !category("P").contains(c) && !category("S").contains(c) && !category("Z").contains(c))
@@ -231,7 +254,8 @@ class Parser {
     for (char32_t c = first; c <= std::min<char32_t>(last, 0x7F); ++c) {
       if (!is_ascii_letter(c)) continue;
       set = set.united(CodePointSet::of(c ^ 0x20, c ^ 0x20));
-      for (const char32_t other : case_folds(static_cast<char>(lower(c)))) set = set.united(CodePointSet::of(other, other));
+      for (const char32_t other : case_folds(static_cast<char>(lower(c))))
+        set = set.united(CodePointSet::of(other, other));
     }
     return set;
   }
@@ -242,27 +266,37 @@ class Parser {
     at_ += 2;
     CodePointSet set;
     switch (begin[1]) {
-      case 's': return regex_space();
-      case 'S': return regex_space().complement();
-      case 'd': return category("Nd");
-      case 'D': return category("Nd").complement();
+      case 's':
+        return regex_space();
+      case 'S':
+        return regex_space().complement();
+      case 'd':
+        return category("Nd");
+      case 'D':
+        return category("Nd").complement();
       case 'w':
       case 'W':
       case 'h':
       case 'H':
       case 'p':
-      case 'P': break;
-      default: at_ = begin; return std::nullopt;
+      case 'P':
+        break;
+      default:
+        at_ = begin;
+        return std::nullopt;
     }
     if (ignore_case_) fail(std::string("\\") + begin[1] + " inside (?i:) is not supported");
     switch (begin[1]) {
-      case 'w': return regex_word();
-      case 'W': return regex_word().complement();
+      case 'w':
+        return regex_word();
+      case 'W':
+        return regex_word().complement();
       case 'h':
       case 'H':
         set = CodePointSet::from_runs({{'0', '9' + 1}, {'A', 'F' + 1}, {'a', 'f' + 1}});
         return begin[1] == 'h' ? set : set.complement();
-      default: return property(begin[1] == 'P');
+      default:
+        return property(begin[1] == 'P');
     }
   }
 
@@ -275,10 +309,18 @@ class Parser {
     std::string plain;  // names may be spelled in any case, with spaces, hyphens and underscores
     for (const char c : name)
       if (c != ' ' && c != '-' && c != '_') plain += static_cast<char>(lower(static_cast<unsigned char>(c)));
-    static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {
-        {"letter", "L"},          {"mark", "M"},           {"number", "N"},          {"punctuation", "P"},
-        {"symbol", "S"},          {"separator", "Z"},      {"other", "C"},           {"uppercaseletter", "Lu"},
-        {"lowercaseletter", "Ll"}, {"titlecaseletter", "Lt"}, {"modifierletter", "Lm"}, {"otherletter", "Lo"}};
+    static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {{"letter", "L"},
+                                                                                   {"mark", "M"},
+                                                                                   {"number", "N"},
+                                                                                   {"punctuation", "P"},
+                                                                                   {"symbol", "S"},
+                                                                                   {"separator", "Z"},
+                                                                                   {"other", "C"},
+                                                                                   {"uppercaseletter", "Lu"},
+                                                                                   {"lowercaseletter", "Ll"},
+                                                                                   {"titlecaseletter", "Lt"},
+                                                                                   {"modifierletter", "Lm"},
+                                                                                   {"otherletter", "Lo"}};
     CodePointSet set;
     if (plain == "any") {
       set = CodePointSet::of(0, kLastCodePoint);
@@ -318,14 +360,22 @@ class Parser {
     ++at_;
     const char32_t c = next_code_point(at_);
     switch (c) {
-      case 'n': return '\n';
-      case 't': return '\t';
-      case 'r': return '\r';
-      case 'f': return '\f';
-      case 'v': return '\v';
-      case 'a': return '\a';
-      case 'e': return 0x1B;
-      case 'u': return hex(4, 4);
+      case 'n':
+        return '\n';
+      case 't':
+        return '\t';
+      case 'r':
+        return '\r';
+      case 'f':
+        return '\f';
+      case 'v':
+        return '\v';
+      case 'a':
+        return '\a';
+      case 'e':
+        return 0x1B;
+      case 'u':
+        return hex(4, 4);
       case 'x': {
         if (take("{")) {
           const char32_t value = hex(1, 6);
@@ -336,7 +386,8 @@ class Parser {
         if (value >= 0x80) fail("\\x80 and above are bytes there; write \\x{…}");
         return value;
       }
-      default: break;
+      default:
+        break;
     }
     if (c >= 0x80 || is_ascii_letter(c) || (c >= '0' && c <= '9')) {
       std::string text = "\\";
@@ -413,7 +464,8 @@ class Parser {
 
 std::uint32_t fixed_length(const RegexTree& tree) {
   switch (tree.kind) {
-    case Kind::kSet: return 1;
+    case Kind::kSet:
+      return 1;
     case Kind::kSequence: {
       std::uint32_t total = 0;
       for (const RegexTree& child : tree.children) {
@@ -429,7 +481,8 @@ std::uint32_t fixed_length(const RegexTree& tree) {
         if (fixed_length(child) != length) return kUnlimited;
       return length;
     }
-    default: return kUnlimited;
+    default:
+      return kUnlimited;
   }
 }
 

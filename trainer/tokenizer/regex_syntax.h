@@ -1,5 +1,5 @@
-// Regular expressions as Split and Replace of `tokenizers` have them (Oniguruma, Ruby's syntax), parsed into a tree. What
-// is not certain to mean the same there and here is refused by name.
+// Regular expressions as Split and Replace of `tokenizers` have them (Oniguruma, Ruby's syntax), parsed into a tree.
+// What is not certain to mean the same there and here is refused by name.
 #pragma once
 
 #include <cstdint>

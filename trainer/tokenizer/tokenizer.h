@@ -15,7 +15,8 @@ namespace cadre::tokenizer {
 
 using TokenId = std::int32_t;
 
-// The half-open range of bytes in the original text that a token came from; empty for tokens that a post-processor added.
+// The half-open range of bytes in the original text that a token came from; empty for tokens that a post-processor
+// added.
 struct ByteRange {
   std::uint32_t begin = 0, end = 0;
 };

@@ -82,7 +82,9 @@ inline const char* previous_character(const char* at) {
   return at;
 }
 
-inline std::size_t utf8_length(char32_t c) { return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4; }
+inline std::size_t utf8_length(char32_t c) {
+  return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+}
 
 inline void append_utf8(std::string& out, char32_t c) {
   if (c < 0x80) {
