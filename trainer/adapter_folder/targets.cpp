@@ -88,16 +88,39 @@ class Patterns {
     for (const auto& [key, value] : entries) regexes_.emplace_back(PythonRegex("(.*\\.)?(" + key + ")$", where), value);
   }
 
+  // Index of the first that matches; how many there are where none does.
+  std::size_t first_for(std::string_view module) const {
+    std::size_t i = 0;
+    while (i < regexes_.size() && !regexes_[i].first.first_group_at_start(module)) ++i;
+    return i;
+  }
+
   Value value_for(std::string_view module, Value otherwise) const {
-    for (const auto& [regex, value] : regexes_) {
-      if (regex.first_group_at_start(module)) return value;
-    }
-    return otherwise;
+    const std::size_t first = first_for(module);
+    return first == regexes_.size() ? otherwise : regexes_[first].second;
   }
 
  private:
   std::vector<std::pair<PythonRegex, Value>> regexes_;
 };
+
+// Patterns as they can be saved: JSON of sorted keys loses their order, and PEFT warns of those that are never used.
+// Where either matters, one entry a module that differs.
+template <typename Value>
+std::vector<std::pair<std::string, Value>> saved_patterns(std::vector<std::pair<std::string, Value>> entries,
+                                                          const std::vector<Target>& targets, Value otherwise,
+                                                          Value Target::*member) {
+  const Patterns patterns(entries, "adapter");
+  std::set<std::size_t> used;
+  for (const Target& target : targets) used.insert(patterns.first_for(target.module));
+  used.erase(entries.size());
+  if (used.size() == entries.size() && std::is_sorted(entries.begin(), entries.end())) return entries;
+  entries.clear();
+  for (const Target& target : targets) {
+    if (target.*member != otherwise) entries.emplace_back(target.module, target.*member);
+  }
+  return entries;
+}
 
 // The targets, with the default of PEFT's table put in.
 ModuleSelection effective_targets(const ModelSpec& spec, const AdapterConfig& config, const std::string& where) {
@@ -222,6 +245,8 @@ AdapterConfig saved_config(const ModelSpec& spec, AdapterConfig config, const st
     config.layers_to_transform.clear();
     config.layers_pattern.clear();
   }
+  config.rank_pattern = saved_patterns(config.rank_pattern, targets, config.r, &Target::r);
+  config.alpha_pattern = saved_patterns(config.alpha_pattern, targets, config.lora_alpha, &Target::alpha);
   config.ensure_weight_tying = spec.tie_word_embeddings && !config.modules_to_save.empty();
   config.inference_mode = true;
   return config;

@@ -1,11 +1,14 @@
 #include "runtime/files.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "runtime/atomic_file.h"
 #include "runtime/error.h"
-#include "runtime/json_lines.h"
+#include "runtime/quote.h"
 #include "runtime/sha256.h"
 #include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
@@ -13,126 +16,142 @@
 namespace cadre::runtime {
 namespace {
 
-namespace fs = std::filesystem;
-using testing::AllOf;
-using testing::HasSubstr;
-
-template <typename Error>
-std::string message_of(const std::function<void()>& action) {
+template <typename Error, typename Do>
+std::string message_of(Do action) {
   try {
     action();
   } catch (const Error& error) {
     return error.what();
   }
-  return "no error";
+  return "nothing was thrown";
 }
 
-std::size_t entries_in(const fs::path& folder) {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
-TEST(ReadFile, ReadsUpToItsBound) {
-  const ScratchFolder scratch;
-  for (const std::size_t size : {0u, 1u, 4096u, 100'000u}) {
-    const std::string content(size, 'x');
-    put(scratch / "file", content);
-    EXPECT_EQ(read_file(scratch / "file", size), content);
-    if (size > 0) {
-      EXPECT_THAT(message_of<UserError>([&] { read_file(scratch / "file", size - 1); }),
-                  AllOf(HasSubstr("file"), HasSubstr(std::to_string(size) + " bytes")));
-    }
+TEST(Files, ReadsWhatIsThereUpToItsLimit) {
+  const ScratchFolder folder;
+  const std::string content = std::string("a\0b\n", 4) + std::string(100000, 'x');
+  put(folder / "file", content);
+  EXPECT_EQ(read_file(folder / "file", content.size()), content);
+  EXPECT_EQ(message_of<UserError>([&] { read_file(folder / "file", content.size() - 1); }),
+            (folder / "file").string() + ": has 100004 bytes, at most 100003 are read");
+  put(folder / "empty", "");
+  EXPECT_EQ(read_file(folder / "empty", 0), "");
+}
+
+TEST(Files, ReadsFilesThatTellNoSize) {
+  EXPECT_FALSE(read_file("/proc/self/status", 1 << 20).empty());
+}
+
+TEST(Files, RefusesWhatIsNoFile) {
+  const ScratchFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const std::vector<std::pair<std::filesystem::path, std::string>> cases{
+      {folder / "none", "cannot be read: No such file or directory"},
+      {folder.path(), "expected a file, found a folder"},
+      {folder / "pipe", "expected a file, found a named pipe"},
+      {"/dev/zero", "expected a file, found a device"}};
+  for (const auto& [path, why] : cases) {
+    const std::string expected = path.string() + ": " + why;
+    EXPECT_EQ(message_of<UserError>([&, path = path] { read_file(path, 100); }), expected);
+    EXPECT_EQ(message_of<UserError>([&, path = path] { MappedFile{path}; }), expected);
+    EXPECT_NE(message_of<UserError>([&, path = path] { sha256_of_file(path); }), "nothing was thrown");
   }
-  EXPECT_NE(read_file("/proc/self/status", 1 << 20), "");  // a file that tells no size
-  EXPECT_THROW(read_file("/proc/self/status", 10), UserError);
 }
 
-TEST(ReadFile, RefusesWhatIsNoFileAndDoesNotWait) {
-  const ScratchFolder scratch;
-  ASSERT_EQ(::mkfifo((scratch / "pipe").c_str(), 0600), 0);
-  EXPECT_THAT(message_of<UserError>([&] { read_file(scratch / "absent", 9); }), HasSubstr("No such file"));
-  EXPECT_THAT(message_of<UserError>([&] { read_file(scratch.path(), 9); }), HasSubstr("found a folder"));
-  EXPECT_THAT(message_of<UserError>([&] { read_file(scratch / "pipe", 9); }), HasSubstr("found a named pipe"));
-  EXPECT_THAT(message_of<UserError>([&] { read_file("/dev/zero", 9); }), HasSubstr("found a device"));
-  EXPECT_THROW(MappedFile(scratch / "pipe"), UserError);
-  EXPECT_THROW(read_json_lines(scratch / "pipe"), UserError);
+TEST(Files, FollowsLinksWhenReading) {
+  const ScratchFolder folder;
+  put(folder / "blob", "content");
+  std::filesystem::create_symlink("blob", folder / "link");
+  EXPECT_EQ(read_file(folder / "link", 100), "content");
+  EXPECT_EQ(MappedFile(folder / "link").bytes().size(), 7u);
 }
 
-TEST(WriteFileAtomically, ReplacesAndLeavesNothingElse) {
-  const ScratchFolder scratch;
-  for (const std::string& content : {std::string("old"), std::string(3'000'000, 'n'), std::string()}) {
-    write_file_atomically(scratch / "file", content);
-    EXPECT_EQ(get(scratch / "file"), content);
-    EXPECT_EQ(entries_in(scratch.path()), 1u);
+TEST(Files, MapsAndMoves) {
+  const ScratchFolder folder;
+  put(folder / "one", "one");
+  put(folder / "empty", "");
+  MappedFile first(folder / "one");
+  MappedFile second(folder / "empty");
+  EXPECT_TRUE(second.bytes().empty());
+  second = std::move(first);
+  EXPECT_TRUE(first.bytes().empty());
+  ASSERT_EQ(second.bytes().size(), 3u);
+  EXPECT_EQ(std::to_integer<char>(second.bytes()[0]), 'o');
+  EXPECT_EQ(second.path(), folder / "one");
+}
+
+TEST(Files, ReplacesWholly) {
+  const ScratchFolder folder;
+  put(folder / "file", "old");
+  write_file_atomically(folder / "file", "new");
+  EXPECT_EQ(get(folder / "file"), "new");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"file"});
+}
+
+TEST(Files, KeepsTheOldOneUntilTheNewOneIsComplete) {
+  const ScratchFolder folder;
+  put(folder / "file", "old");
+  {
+    AtomicFile file(folder / "file");
+    file.write("half of the n");
+    EXPECT_EQ(get(folder / "file"), "old");
+    EXPECT_EQ(names_in(folder.path()).size(), 2u);
   }
+  EXPECT_EQ(get(folder / "file"), "old");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"file"});
 }
 
-TEST(WriteFileAtomically, ReadersWithTheOldFileOpenKeepIt) {
-  const ScratchFolder scratch;
-  write_file_atomically(scratch / "file", "old");
-  const MappedFile map(scratch / "file");
-  write_file_atomically(scratch / "file", "new");
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()), "old");
+TEST(Files, SaysWhereItCannotWrite) {
+  const ScratchFolder folder;
+  EXPECT_EQ(message_of<RunError>([&] { write_file_atomically(folder / "none/file", ""); }),
+            (folder / "none/file").string() + ": cannot be written: No such file or directory");
+  std::filesystem::create_directory(folder / "folder");
+  EXPECT_EQ(message_of<RunError>([&] { write_file_atomically(folder / "folder", ""); }),
+            (folder / "folder").string() + ": cannot be written: Is a directory");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"folder"});
 }
 
-TEST(WriteFileAtomically, NamesThePathThatTheDiskRefuses) {
-  const ScratchFolder scratch;
-  EXPECT_THAT(message_of<RunError>([&] { write_file_atomically(scratch / "no/file", "x"); }), HasSubstr("no/file"));
-  fs::create_directory(scratch / "folder");
-  EXPECT_THAT(message_of<RunError>([&] { write_file_atomically(scratch / "folder", "x"); }), HasSubstr("folder"));
-  EXPECT_EQ(entries_in(scratch.path()), 1u);
-}
-
-TEST(WriteFileAtomically, AFullDiskKeepsTheOldFile) {
-  SmallDisk disk("size=16k");
+TEST(Files, FullDiskLeavesTheOldFileAndNoOther) {
+  SmallDisk disk("size=64k");
   if (!disk.mounted()) GTEST_SKIP() << disk.why_not();
-  write_file_atomically(disk.path() / "file", "old");
-  EXPECT_THAT(message_of<RunError>([&] { write_file_atomically(disk.path() / "file", std::string(50'000, 'x')); }),
-              AllOf(HasSubstr("file"), HasSubstr("No space left on device")));
+  put(disk.path() / "file", "old");
+  EXPECT_EQ(message_of<RunError>([&] { write_file_atomically(disk.path() / "file", std::string(1 << 20, 'x')); }),
+            (disk.path() / "file").string() +
+                ": cannot be written: No space left on device; free some or choose another disk");
   EXPECT_EQ(get(disk.path() / "file"), "old");
-  EXPECT_EQ(entries_in(disk.path()), 1u);
-  if (!disk.make_read_only()) GTEST_SKIP() << "the tmpfs cannot be made read-only";
-  EXPECT_THAT(message_of<RunError>([&] { write_file_atomically(disk.path() / "file", "new"); }),
-              HasSubstr("Read-only file system"));
+  EXPECT_EQ(names_in(disk.path()), std::vector<std::string>{"file"});
 }
 
-TEST(MappedFile, ShowsTheBytesAndMoves) {
-  const ScratchFolder scratch;
-  put(scratch / "file", "content");
-  put(scratch / "empty", "");
-  MappedFile first(scratch / "file");
-  EXPECT_EQ(first.bytes().size(), 7u);
-  MappedFile second(std::move(first));
-  EXPECT_EQ(first.bytes().size(), 0u);  // NOLINT: what a moved-from map shows is part of its contract
-  MappedFile empty(scratch / "empty");
-  EXPECT_TRUE(empty.bytes().empty());
-  empty = std::move(second);
-  EXPECT_EQ(static_cast<char>(empty.bytes()[6]), 't');
-  EXPECT_EQ(empty.path(), scratch / "file");
-  EXPECT_THROW(MappedFile(scratch / "absent"), UserError);
+TEST(Files, ReadOnlyDiskIsNamed) {
+  SmallDisk disk("size=64k");
+  if (!disk.mounted()) GTEST_SKIP() << disk.why_not();
+  ASSERT_TRUE(disk.make_read_only());
+  EXPECT_EQ(message_of<RunError>([&] { write_file_atomically(disk.path() / "file", "x"); }),
+            (disk.path() / "file").string() +
+                ": cannot be written: Read-only file system; choose a folder on a disk that can be written to");
 }
 
-// FIPS 180-2, appendix B, and the empty message.
-TEST(Sha256, GivesThePublishedDigests) {
-  const struct {
-    std::string text;
-    const char* digest;
-  } cases[] = {
-      {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-      {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-      {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-      {std::string(1'000'000, 'a'), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
-  };
-  const ScratchFolder scratch;
-  for (const auto& one : cases) {
-    EXPECT_EQ(sha256_hex(one.text), one.digest);
-    put(scratch / "file", one.text);
-    EXPECT_EQ(sha256_of_file(scratch / "file"), one.digest);
-    Sha256 in_pieces;
-    for (std::size_t at = 0; at < one.text.size(); at += 999) in_pieces.update(one.text.substr(at, 999));
-    EXPECT_EQ(in_pieces.hex(), one.digest);
-  }
-  EXPECT_THROW(sha256_of_file(scratch / "absent"), UserError);
+TEST(Sha256, KnownAnswers) {
+  // FIPS 180-4's examples.
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  const ScratchFolder folder;
+  put(folder / "file", std::string(1000000, 'a'));
+  EXPECT_EQ(sha256_of_file(folder / "file"), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(Sha256().update("a").update("bc").hex(), sha256_hex("abc"));
+}
+
+TEST(Quote, IsPrintableAndShort) {
+  EXPECT_EQ(in_quotes("a\nb\x1b[0m"), "\"a\\x0ab\\x1b[0m\"");
+  EXPECT_EQ(in_quotes(std::string(200, 'x')), "\"" + std::string(80, 'x') + "…\"");
+  EXPECT_EQ(in_quotes(std::string(79, 'x') + "é and more"), "\"" + std::string(79, 'x') + "…\"");
 }
 
 }  // namespace
