@@ -1,1 +1,61 @@
-int main() { return 0; }
+// The `cadre` command: takes the verb, turns what it throws into a message and an exit code.
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <map>
+
+#include "launch/arguments.h"
+#include "launch/exit_code.h"
+#include "launch/help.h"
+#include "launch/verbs.h"
+#include "runtime/error.h"
+
+namespace {
+
+using namespace cadre;
+
+int run(const launch::Arguments& arguments) {
+  using Verb = int (*)(launch::Arguments);
+  static const std::map<std::string, Verb> kVerbs = {
+      {"train", launch::train},   {"generate", launch::generate}, {"merge", launch::merge},
+      {"verify", launch::verify}, {"status", launch::show_status}, {"stop", launch::stop},
+      {"doctor", launch::show_doctor}, {"init", launch::init}};
+  static const std::map<std::string, std::string> kPlanned = {
+      {"plan", "memory, steps, time and money before anything is started"},
+      {"check", "the data gate"},
+      {"eval", "base against tuned on held-out data"}};
+  if (arguments.verb.empty() || arguments.verb == "help" || arguments.has("help")) {
+    launch::print_help(arguments.verb, std::cout);
+    return arguments.verb.empty() && !arguments.has("help") ? launch::kUserMustMend : launch::kDone;
+  }
+  if (const auto planned = kPlanned.find(arguments.verb); planned != kPlanned.end()) {
+    throw runtime::UserError("cadre " + arguments.verb + " (" + planned->second + ") is not built yet");
+  }
+  const auto verb = kVerbs.find(arguments.verb);
+  if (verb == kVerbs.end()) {
+    throw runtime::UserError("'" + arguments.verb + "' is not a verb of cadre; see cadre --help");
+  }
+  return verb->second(arguments);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const launch::Arguments arguments = launch::parse_arguments({argv + 1, argv + argc});
+    if (arguments.has("version")) {
+      std::cout << "cadre " << CADRE_VERSION << '\n';
+      return launch::kDone;
+    }
+    return run(arguments);
+  } catch (const runtime::UserError& error) {
+    std::cerr << "cadre: " << error.what() << '\n';
+    return launch::kUserMustMend;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "cadre: out of memory; a smaller micro_batch_size, sequence_len or model needs less\n";
+    return launch::kFailed;
+  } catch (const std::exception& error) {
+    std::cerr << "cadre: " << error.what() << '\n';
+    return launch::kFailed;
+  }
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 machine to a finished run: installs what is missing, builds, fine-tunes. Run twice, it installs
-# nothing the second time. --setup-only stops before the run; other options go to launch/quickstart_run.sh.
+# nothing the second time. --setup-only stops before the run; other options go to launch/quickstart/run.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ for option in "$@"; do
   case $option in
     --setup-only) setup_only=true ;;
     -h | --help)
-      echo "usage: ./launch/quickstart.sh [--setup-only] [options of launch/quickstart_run.sh]"
+      echo "usage: ./launch/quickstart.sh [--setup-only] [options of launch/quickstart/run.sh]"
       exit 0
       ;;
     *) options+=("$option") ;;
@@ -22,4 +22,4 @@ if $setup_only; then
   echo "setup: done. The program is build/cadre; ./launch/quickstart.sh runs the demonstration"
   exit 0
 fi
-exec ./launch/quickstart_run.sh "${options[@]}"
+exec ./launch/quickstart/run.sh "${options[@]}"

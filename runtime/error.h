@@ -27,7 +27,7 @@ class RunError : public std::runtime_error {
 template <typename... Parts>
 std::string say(const Parts&... parts) {
   std::ostringstream out;
-  (out << ... << parts);
+  static_cast<void>((out << ... << parts));
   return out.str();
 }
 

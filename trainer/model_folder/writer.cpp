@@ -2,46 +2,107 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json.hpp>
 #include <cstdio>
+#include <map>
 #include <numeric>
+#include <string_view>
 
+#include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/json_print.h"
+#include "runtime/manifest.h"
+#include "trainer/model_folder/json_fields.h"
 
 namespace cadre::model_folder {
 namespace {
 
 namespace fs = std::filesystem;
+using runtime::say;
+using safetensors::NamedTensor;
 
-constexpr std::uint64_t kMaxCopiedBytes = std::uint64_t{256} << 20;
-constexpr std::array kTokenizerFiles = {"tokenizer.json",      "tokenizer_config.json", "special_tokens_map.json",
-                                        "added_tokens.json",   "vocab.json",            "merges.txt",
-                                        "tokenizer.model",     "chat_template.jinja"};
+constexpr const char* kSingleName = "model.safetensors";
+constexpr const char* kIndexName = "model.safetensors.index.json";
+constexpr std::uint64_t kMaxCopiedBytes = std::uint64_t{1} << 30;
+constexpr std::array kTokenizerFiles{
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "chat_template.json"};
+constexpr const char* kTemplateFolder = "additional_chat_templates";
 
-std::vector<std::string> copy_files(const fs::path& from, const fs::path& to, auto names) {
-  std::vector<std::string> copied;
-  for (const char* name : names) {
-    if (!fs::exists(from / name)) continue;
-    if (!fs::equivalent(from, to)) runtime::write_file_atomically(to / name, runtime::read_file(from / name, kMaxCopiedBytes));
-    copied.emplace_back(name);
+// What the standard library's file functions throw, as ours.
+template <typename Do>
+void on_disk(const fs::path& path, const char* what, Do action) {
+  try {
+    action();
+  } catch (const fs::filesystem_error& error) {
+    throw runtime::RunError(say(path.string(), ": cannot ", what, ": ", error.code().message()));
   }
-  return copied;
+}
+
+void make_folder(const fs::path& folder) {
+  on_disk(folder, "be made", [&] { fs::create_directories(folder); });
+}
+
+void remove_file(const fs::path& path) {
+  on_disk(path, "be removed", [&] { fs::remove(path); });
+}
+
+// Weights under names that are not written now: a reader would take them for those of this model.
+void remove_other_weights(const fs::path& folder, const std::vector<std::string>& written) {
+  std::vector<fs::path> others;
+  on_disk(folder, "be listed", [&] {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      const bool weights = name == kSingleName || (name.starts_with("model-") && name.ends_with(".safetensors"));
+      if (weights && std::find(written.begin(), written.end(), name) == written.end()) others.push_back(entry.path());
+    }
+  });
+  std::for_each(others.begin(), others.end(), remove_file);
+}
+
+// Copies `name`, where it is there and not the same file, and remembers it.
+void copy_file(const fs::path& from, const fs::path& to, const std::string& name, std::vector<std::string>& copied) {
+  std::error_code ignored;
+  if (!fs::exists(from / name, ignored)) return;
+  if (!fs::equivalent(from, to, ignored)) {
+    runtime::write_file_atomically(to / name, runtime::read_file(from / name, kMaxCopiedBytes));
+  }
+  copied.push_back(name);
 }
 
 std::string shard_name(std::size_t index, std::size_t count) {
+  if (count == 1) return kSingleName;
   char name[64];
   std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", index + 1, count);
   return name;
 }
 
-// config.json with the dtype that the weights are stored in now, under the spelling that the base uses.
+// config.json with the dtype that the weights are stored in now, under the spelling that the base uses; byte for byte
+// where that is what it says.
 std::string config_with_dtype(const std::string& text, safetensors::Dtype dtype) {
-  boost::json::value config = boost::json::parse(text);
-  const char* name = dtype == safetensors::Dtype::kBF16 ? "bfloat16" : dtype == safetensors::Dtype::kF16 ? "float16" : "float32";
-  boost::json::object& keys = config.as_object();
-  keys[keys.contains("dtype") ? "dtype" : "torch_dtype"] = name;
+  const std::string_view name = dtype == safetensors::Dtype::kBF16  ? "bfloat16"
+                                : dtype == safetensors::Dtype::kF16 ? "float16"
+                                                                    : "float32";
+  boost::json::object config = parse_json_object(text, "config.json");
+  const char* key = config.contains("dtype") ? "dtype" : "torch_dtype";
+  const boost::json::value* said = config.if_contains(key);
+  if (said != nullptr && said->is_string() && said->get_string() == boost::json::string_view(name)) return text;
+  config[key] = boost::json::string_view(name);
   return runtime::json_pretty(config) + "\n";
+}
+
+// `files` holds the file name of each tensor.
+std::string print_index(const std::vector<NamedTensor>& tensors, const std::map<std::string, std::string>& files) {
+  std::uint64_t bytes = 0, elements = 0;
+  for (const NamedTensor& named : tensors) {
+    bytes += named.tensor.bytes.size();
+    elements += named.tensor.bytes.size() / size_of(named.tensor.dtype);
+  }
+  boost::json::object map;
+  for (const auto& [name, file] : files) map.emplace(name, boost::json::string(file));
+  boost::json::object index;
+  index["metadata"] = boost::json::object{{"total_parameters", elements}, {"total_size", bytes}};
+  index["weight_map"] = std::move(map);
+  return runtime::json_pretty(index) + "\n";
 }
 
 }  // namespace
@@ -62,42 +123,61 @@ std::vector<std::vector<std::size_t>> split_into_shards(const std::vector<std::u
 }
 
 std::vector<std::string> copy_tokenizer_files(const fs::path& from, const fs::path& to) {
-  return copy_files(from, to, kTokenizerFiles);
+  make_folder(to);
+  std::vector<std::string> copied;
+  for (const char* name : kTokenizerFiles) copy_file(from, to, name, copied);
+  std::error_code ignored;
+  std::vector<std::string> templates;
+  for (const fs::directory_entry& entry : fs::directory_iterator(from / kTemplateFolder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (runtime::is_plain_file_name(name) && name.ends_with(".jinja")) templates.push_back(name);
+  }
+  std::sort(templates.begin(), templates.end());
+  if (!templates.empty()) make_folder(to / kTemplateFolder);
+  for (const std::string& name : templates) copy_file(from, to, std::string(kTemplateFolder) + "/" + name, copied);
+  return copied;
 }
 
 std::vector<std::string> write_model_folder(const fs::path& folder, const Folder& base,
-                                            const std::vector<safetensors::NamedTensor>& tensors,
-                                            std::uint64_t max_shard_bytes) {
-  std::vector<safetensors::NamedTensor> sorted = tensors;
+                                            const std::vector<NamedTensor>& tensors, std::uint64_t max_shard_bytes) {
+  CADRE_CHECK(!tensors.empty(), folder.string());
+  std::error_code ignored;
+  if (fs::equivalent(base.path(), folder, ignored)) {
+    throw runtime::UserError(say(folder.string(), ": is the base model's own folder; choose another one to write to"));
+  }
+  std::vector<NamedTensor> sorted = tensors;
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::vector<std::uint64_t> sizes;
-  for (const auto& tensor : sorted) sizes.push_back(tensor.tensor.bytes.size());
+  for (const NamedTensor& tensor : sorted) sizes.push_back(tensor.tensor.bytes.size());
   const auto shards = split_into_shards(sizes, max_shard_bytes);
+  const bool single = shards.size() == 1;
 
+  make_folder(folder);
+  // From here on a reader finds no weights, rather than old and new ones mixed.
+  remove_file(folder / kIndexName);
+  if (!single) remove_file(folder / kSingleName);
   std::vector<std::string> names;
-  boost::json::object weight_map;
+  std::map<std::string, std::string> files;
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    const std::string name = shards.size() == 1 ? "model.safetensors" : shard_name(s, shards.size());
-    std::vector<safetensors::NamedTensor> part;
+    const std::string name = shard_name(s, shards.size());
+    std::vector<NamedTensor> part;
     for (const std::size_t i : shards[s]) {
       part.push_back(sorted[i]);
-      weight_map[sorted[i].name] = name;
+      files[sorted[i].name] = name;
     }
     safetensors::write(folder / name, part);
     names.push_back(name);
   }
-  runtime::write_file_atomically(folder / "config.json", config_with_dtype(base.config_json(), sorted.at(0).tensor.dtype));
+  remove_other_weights(folder, names);
+
+  runtime::write_file_atomically(folder / "config.json", config_with_dtype(base.config_json(), sorted[0].tensor.dtype));
   names.emplace_back("config.json");
-  for (const auto& copied : {copy_files(base.path(), folder, std::array{"generation_config.json"}),
-                             copy_tokenizer_files(base.path(), folder)}) {
-    names.insert(names.end(), copied.begin(), copied.end());
-  }
-  if (shards.size() > 1) {
-    const boost::json::object index{
-        {"metadata", boost::json::object{{"total_size", std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0})}}},
-        {"weight_map", weight_map}};
-    runtime::write_file_atomically(folder / "model.safetensors.index.json", runtime::json_pretty(index) + "\n");
-    names.emplace_back("model.safetensors.index.json");
+  copy_file(base.path(), folder, "generation_config.json", names);
+  const std::vector<std::string> copied = copy_tokenizer_files(base.path(), folder);
+  names.insert(names.end(), copied.begin(), copied.end());
+  if (!single) {
+    runtime::write_file_atomically(folder / kIndexName, print_index(sorted, files));
+    names.emplace_back(kIndexName);
   }
   return names;
 }

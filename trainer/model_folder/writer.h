@@ -20,13 +20,14 @@ std::vector<std::vector<std::size_t>> split_into_shards(const std::vector<std::u
                                                         std::uint64_t max_shard_bytes);
 
 // model.safetensors, or model-0000i-of-0000N.safetensors and model.safetensors.index.json; config.json as the base's,
-// with its dtype that of the tensors; the base's tokenizer and generation files. The index comes last, so that a folder
-// without it is seen to be unfinished. Returns the names written. RunError when the disk refuses.
+// with its dtype that of the tensors; the base's tokenizer and generation files. Other weights that were there go. The
+// index comes last, so that a folder without it is seen to be unfinished. Returns the names written. The folder is made
+// if need be. UserError when it is the base's own; RunError when the disk refuses.
 std::vector<std::string> write_model_folder(const std::filesystem::path& folder, const Folder& base,
                                             const std::vector<safetensors::NamedTensor>& tensors,
                                             std::uint64_t max_shard_bytes = kMaxShardBytes);
 
-// The tokenizer's files and the chat template, byte for byte; those that are there. Returns their names.
+// The tokenizer's files and the chat templates, byte for byte; those that are there. Returns their names.
 std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace cadre::model_folder

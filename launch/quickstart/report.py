@@ -1,0 +1,39 @@
+"""Puts the base's answers beside the tuned model's.
+
+    report.py test.jsonl base_answers.jsonl tuned_answers.jsonl
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def answer(row):
+    """What the model wrote after the prompt, its first line."""
+    return row["text"][len(row["prompt"]) :].strip().split("\n")[0]
+
+
+def share(rows, answers):
+    return sum(a == row["answer"].strip() for row, a in zip(rows, answers)) / len(rows)
+
+
+def main():
+    rows = lines(sys.argv[1])
+    base = [answer(row) for row in lines(sys.argv[2])]
+    tuned = [answer(row) for row in lines(sys.argv[3])]
+    assert len(rows) == len(base) == len(tuned), (len(rows), len(base), len(tuned))
+
+    for i in range(0, len(rows), max(1, len(rows) // 4)):
+        print(f"\n  {rows[i]['prompt'].splitlines()[0]}")
+        print(f"    expected   {rows[i]['answer'].strip()}")
+        print(f"    base       {base[i][:70] or '(nothing)'}")
+        print(f"    tuned      {tuned[i][:70] or '(nothing)'}")
+    print(f"\n  right on {len(rows)} letters that neither has seen:  base {share(rows, base):.0%}   tuned {share(rows, tuned):.0%}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+// The verbs of the command line. Each takes its arguments, prints to stdout what was asked for and returns an exit code;
+// what goes wrong is thrown.
+#pragma once
+
+#include "launch/arguments.h"
+
+namespace cadre::launch {
+
+int train(Arguments arguments);
+int generate(Arguments arguments);
+int merge(Arguments arguments);
+int verify(Arguments arguments);
+int show_status(Arguments arguments);
+int stop(Arguments arguments);
+int show_doctor(Arguments arguments);
+int init(Arguments arguments);
+
+}  // namespace cadre::launch

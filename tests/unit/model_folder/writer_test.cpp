@@ -1,0 +1,121 @@
+#include "trainer/model_folder/writer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "tests/unit/runtime/scratch_folder.h"
+
+namespace cadre::model_folder {
+namespace {
+
+using runtime::get;
+using runtime::put;
+using runtime::ScratchFolder;
+using safetensors::Dtype;
+using Names = std::vector<std::string>;
+
+const std::string kBytes(12, 'x');
+
+safetensors::NamedTensor tensor(const std::string& name, std::int64_t bytes) {
+  return {name, {Dtype::kU8, {bytes}, std::as_bytes(std::span(kBytes)).first(static_cast<std::size_t>(bytes))}};
+}
+
+const std::vector<safetensors::NamedTensor> kTensors{tensor("b", 6), tensor("a", 5), tensor("big", 12), tensor("c", 1)};
+
+Names names_in(const std::filesystem::path& folder) {
+  Names names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+struct BaseFolder {
+  BaseFolder() {
+    put(folder / "config.json", R"({"model_type": "llama",  "dtype": "float32"})");
+    for (const char* name : {"generation_config.json", "tokenizer.json", "chat_template.jinja"})
+      put(folder / name, "{}");
+    put(folder / "README.md", "not copied");
+    std::filesystem::create_directory(folder / "additional_chat_templates");
+    put(folder / "additional_chat_templates/tool.jinja", "tool");
+    put(folder / "additional_chat_templates/notes.txt", "not copied");
+  }
+  Folder open() const { return Folder::open(folder.path(), Weights::kNone); }
+
+  ScratchFolder folder;
+};
+
+TEST(ModelFolderWriter, SplitsInOrder) {
+  using Shards = std::vector<std::vector<std::size_t>>;
+  EXPECT_EQ(split_into_shards({5, 6, 12, 1}, 100), (Shards{{0, 1, 2, 3}}));
+  EXPECT_EQ(split_into_shards({5, 6, 12, 1}, 24), (Shards{{0, 1, 2, 3}}));
+  EXPECT_EQ(split_into_shards({5, 6, 12, 1}, 23), (Shards{{0, 1, 2}, {3}}));
+  EXPECT_EQ(split_into_shards({5, 6, 12, 1}, 11), (Shards{{0, 1}, {2}, {3}}));
+  EXPECT_EQ(split_into_shards({5, 6, 12, 1}, 1), (Shards{{0}, {1}, {2}, {3}}));
+}
+
+TEST(ModelFolderWriter, WritesAnIndexBesideShards) {
+  const BaseFolder base;
+  const ScratchFolder result;
+  const Names names = write_model_folder(result / "new/model", base.open(), kTensors, 11);
+  EXPECT_EQ(names,
+            (Names{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                   "model-00003-of-00003.safetensors", "config.json", "generation_config.json", "tokenizer.json",
+                   "chat_template.jinja", "additional_chat_templates/tool.jinja", "model.safetensors.index.json"}));
+  for (const std::string& name : names) EXPECT_TRUE(std::filesystem::is_regular_file(result / "new/model" / name));
+  EXPECT_EQ(names_in(result / "new/model").size(), names.size());
+  EXPECT_EQ(names_in(result / "new/model/additional_chat_templates"), Names{"tool.jinja"});
+  EXPECT_EQ(get(result / "new/model/config.json"), get(base.folder / "config.json"));
+  EXPECT_EQ(get(result / "new/model/model.safetensors.index.json"), R"({
+  "metadata": {
+    "total_parameters": 24,
+    "total_size": 24
+  },
+  "weight_map": {
+    "a": "model-00001-of-00003.safetensors",
+    "b": "model-00001-of-00003.safetensors",
+    "big": "model-00002-of-00003.safetensors",
+    "c": "model-00003-of-00003.safetensors"
+  }
+}
+)");
+}
+
+TEST(ModelFolderWriter, SaysWhatTheWeightsAreStoredIn) {
+  const BaseFolder base;
+  const ScratchFolder result;
+  const std::vector<safetensors::NamedTensor> tensors{{"a", {Dtype::kBF16, {6}, std::as_bytes(std::span(kBytes))}}};
+  write_model_folder(result.path(), base.open(), tensors);
+  EXPECT_EQ(get(result / "config.json"), "{\n  \"model_type\": \"llama\",\n  \"dtype\": \"bfloat16\"\n}\n");
+}
+
+TEST(ModelFolderWriter, ReplacesOtherWeights) {
+  const BaseFolder base;
+  const ScratchFolder result;
+  put(result / "model-notes.txt", "kept");
+  const auto weights = [&] {
+    Names names = names_in(result.path());
+    std::erase_if(names, [](const std::string& name) { return !name.starts_with("model"); });
+    return names;
+  };
+  write_model_folder(result.path(), base.open(), kTensors, 11);
+  write_model_folder(result.path(), base.open(), kTensors);
+  EXPECT_EQ(weights(), (Names{"model-notes.txt", "model.safetensors"}));
+  write_model_folder(result.path(), base.open(), kTensors, 23);
+  EXPECT_EQ(weights(), (Names{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model-notes.txt",
+                              "model.safetensors.index.json"}));
+}
+
+TEST(ModelFolderWriter, LeavesTheBaseAlone) {
+  const BaseFolder base;
+  EXPECT_THROW(write_model_folder(base.folder / "../" / base.folder.path().filename(), base.open(), kTensors),
+               runtime::UserError);
+  EXPECT_EQ(copy_tokenizer_files(base.folder.path(), base.folder.path()),
+            (Names{"tokenizer.json", "chat_template.jinja", "additional_chat_templates/tool.jinja"}));
+  EXPECT_EQ(get(base.folder / "tokenizer.json"), "{}");
+}
+
+}  // namespace
+}  // namespace cadre::model_folder

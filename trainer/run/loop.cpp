@@ -1,0 +1,261 @@
+#include "trainer/run/loop.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/clock.h"
+#include "runtime/error.h"
+#include "trainer/run/receipt.h"
+#include "trainer/run/snapshot.h"
+#include "trainer/run/step.h"
+
+namespace cadre::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+optimizer::ScheduleOptions schedule_of(const config::Config& config, std::int64_t total_steps) {
+  optimizer::ScheduleOptions options{.learning_rate = config.learning_rate, .total_steps = total_steps};
+  options.schedule = config.lr_scheduler == "constant" ? optimizer::Schedule::kConstant
+                     : config.lr_scheduler == "linear" ? optimizer::Schedule::kLinear
+                                                       : optimizer::Schedule::kCosine;
+  if (config.warmup_steps) options.warmup_steps = *config.warmup_steps;
+  if (config.warmup_ratio) {
+    options.warmup_steps = static_cast<std::int64_t>(std::ceil(*config.warmup_ratio * static_cast<double>(total_steps)));
+  }
+  return options;
+}
+
+// Steps between two events that happen `steps` apart, or `per_epoch` times an epoch; 0: never.
+std::int64_t every(std::int64_t steps, double per_epoch, std::int64_t steps_per_epoch) {
+  if (steps > 0) return steps;
+  if (per_epoch <= 0) return 0;
+  return std::max<std::int64_t>(1, std::llround(static_cast<double>(steps_per_epoch) / per_epoch));
+}
+
+std::int64_t step_of(const boost::json::object& line) {
+  const auto* step = line.if_contains("step");
+  return step != nullptr && step->is_int64() ? step->as_int64() : 0;
+}
+
+}  // namespace
+
+struct StepOutcome {
+  StepGradient gradient;
+  double norm = 0, learning_rate = 0;
+};
+
+Loop::Loop(Parts parts)
+    : parts_(parts),
+      plan_(parts.prepared.train, parts.config),
+      optimizer_(parts.config, parts.decoder.parameters()),
+      schedule_(schedule_of(parts.config, plan_.total_steps())),
+      early_stopping_{.patience = parts.config.early_stopping_patience},
+      store_(parts.folder.checkpoints()) {
+  const config::Config& config = parts_.config;
+  if (parts_.prepared.validation.rows() > 0) {
+    eval_every_ = every(config.eval_steps, config.evals_per_epoch, plan_.steps_per_epoch());
+  }
+  save_every_ = every(config.save_steps, config.saves_per_epoch, plan_.steps_per_epoch());
+}
+
+void Loop::journal(boost::json::object event) {
+  event["time"] = runtime::iso_time(runtime::now_utc());
+  journal_->write(event);
+}
+
+bool Loop::restore(const boost::json::object& receipt, const boost::json::object& now) {
+  store_.clean_up();
+  std::optional<runtime::LoadableCheckpoint> found;
+  const std::string& from = parts_.config.resume_from_checkpoint;
+  if (from != "auto" && from != "none") {
+    if (const std::string problem = runtime::verify_checkpoint(from); !problem.empty()) {
+      throw runtime::UserError("resume_from_checkpoint: " + from + ": " + problem);
+    }
+    found = {from, runtime::read_manifest(from)};
+  } else if (parts_.folder.opening() == runtime::Opening::kResume) {
+    const runtime::CheckpointStore::Search search = store_.newest_valid();
+    for (const runtime::CheckpointEntry& entry : search.skipped) {
+      parts_.progress.warn(entry.folder.string() + " is damaged and left aside: " + entry.problem);
+    }
+    found = search.found;
+  }
+  if (found) {
+    if (!receipt.empty()) require_same_mathematics(receipt, now);
+    load_snapshot(found->folder / kSnapshotFile, parts_.decoder.parameters(), optimizer_);
+    done_ = static_cast<std::int64_t>(found->manifest.step);
+    saved_ = done_;
+    const boost::json::object& state = found->manifest.state;
+    early_stopping_.best_step = state.at("best_step").to_number<std::int64_t>();
+    early_stopping_.best_loss = state.at("best_loss").to_number<double>();
+    early_stopping_.worse = state.at("worse").to_number<std::int64_t>();
+    CADRE_CHECK(done_ <= plan_.total_steps(), "step ", done_, " of ", plan_.total_steps());
+  }
+  // Lines about steps that will be done again are forgotten; the journal keeps everything.
+  const auto later = [this](const boost::json::object& line) { return step_of(line) > done_; };
+  runtime::cut_json_lines(parts_.folder.metrics(), later);
+  runtime::cut_json_lines(parts_.folder.ledger(), later);
+  metrics_.emplace(parts_.folder.metrics());
+  ledger_.emplace(parts_.folder.ledger());
+  journal_.emplace(parts_.folder.journal());
+  if (found) {
+    parts_.progress.note(runtime::say("going on from step ", done_, " of ", plan_.total_steps()));
+    journal({{"event", "resumed"}, {"step", done_}, {"reason", "checkpoint " + found->folder.filename().string()}});
+  } else {
+    journal({{"event", "started"}, {"step", 0}, {"reason", "no checkpoint to go on from"}});
+  }
+  return found.has_value();
+}
+
+void Loop::one_step(std::int64_t index) {
+  const data::Step& step = plan_.at(index);
+  StepOutcome outcome{compute_gradient(parts_.decoder, parts_.prepared.train, step,
+                                       {.seed = static_cast<std::uint64_t>(parts_.config.seed),
+                                        .step = static_cast<std::uint32_t>(index),
+                                        .lora_dropout = parts_.config.lora_dropout,
+                                        .checkpointing = parts_.config.gradient_checkpointing}),
+                      0, optimizer::learning_rate_at(index, schedule_)};
+  outcome.norm = OptimizerState::norm_of(outcome.gradient.sum);
+  if (!std::isfinite(outcome.gradient.loss) || !std::isfinite(outcome.norm)) {
+    throw runtime::RunError(runtime::say("step ", index + 1, ": the loss is ", outcome.gradient.loss,
+                                         " and the gradient's norm ", outcome.norm,
+                                         "; a lower learning_rate or a look at the rows of this step in ledger.jsonl may help"));
+  }
+  optimizer_.apply(parts_.decoder.parameters(), outcome.gradient.sum, outcome.learning_rate,
+                   optimizer::clip_scale(outcome.norm, parts_.config.max_grad_norm), index + 1);
+  boost::json::array micro_batches;
+  for (std::size_t m = 0; m < step.micro_batches.size(); ++m) {
+    boost::json::array rows;
+    for (const std::uint32_t row : step.micro_batches[m].rows) rows.emplace_back(row);
+    micro_batches.push_back(boost::json::object{{"micro_batch", m}, {"rank", 0}, {"samples", std::move(rows)}});
+  }
+  ledger_->write({{"step", index + 1}, {"generation", 0}, {"view", 0}, {"micro_batches", std::move(micro_batches)}});
+  log_step(index + 1, outcome);
+}
+
+void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
+  window_.loss_sum += outcome.gradient.loss;
+  window_.tokens += outcome.gradient.tokens;
+  ++window_.steps;
+  const double seconds = seconds_since(window_.begin);
+  const double per_step = seconds / static_cast<double>(window_.steps);
+  seconds_per_step_ = seconds_per_step_ == 0 ? per_step : 0.9 * seconds_per_step_ + 0.1 * per_step;
+  const bool logged = done % parts_.config.logging_steps == 0 || done == plan_.total_steps();
+  const double speed = static_cast<double>(window_.tokens) / std::max(seconds, 1e-9);
+  parts_.progress.step({.step = done,
+                        .max_steps = plan_.total_steps(),
+                        .loss = outcome.gradient.loss,
+                        .learning_rate = outcome.learning_rate,
+                        .grad_norm = outcome.norm,
+                        .tokens_per_second = speed,
+                        .seconds_left = seconds_per_step_ * static_cast<double>(plan_.total_steps() - done)},
+                       logged);
+  if (!logged) return;
+  metrics_->write({{"step", done},
+                   {"epoch", plan_.epochs_after(done)},
+                   {"loss", window_.loss_sum / static_cast<double>(window_.steps)},
+                   {"learning_rate", outcome.learning_rate},
+                   {"grad_norm", outcome.norm},
+                   {"tokens", window_.tokens},
+                   {"tokens_per_second", speed},
+                   {"seconds", seconds},
+                   {"ranks", 1}});
+  window_ = {.begin = Clock::now()};
+}
+
+void Loop::evaluate_now(std::int64_t done) {
+  const Clock::time_point begin = Clock::now();
+  const double loss = evaluate(parts_.decoder, parts_.prepared.validation,
+                               std::max<std::int64_t>(8, parts_.config.micro_batch_size));
+  const bool best = early_stopping_.observe(done, loss);
+  parts_.progress.evaluation(done, loss, best);
+  metrics_->write({{"step", done}, {"epoch", plan_.epochs_after(done)}, {"eval_loss", loss},
+                   {"seconds", seconds_since(begin)}});
+  // The best is kept as a checkpoint, so that a resumed run still has it.
+  if (best && done > 0) save(done, "best validation loss so far");
+  window_.begin = Clock::now();
+}
+
+void Loop::save(std::int64_t done, const std::string& reason) {
+  if (saved_ == done) return;
+  try {
+    runtime::StagedCheckpoint staged = store_.begin(static_cast<std::uint64_t>(done));
+    write_snapshot(staged.shard_path(kSnapshotFile), parts_.decoder.parameters(), optimizer_);
+    staged.add_shard(kSnapshotFile);
+    runtime::Manifest manifest;
+    manifest.run_id = parts_.folder.record().run_id;
+    manifest.step = static_cast<std::uint64_t>(done);
+    manifest.data_position = {{"step", done}};
+    manifest.state = {{"best_step", early_stopping_.best_step},
+                      {"best_loss", early_stopping_.best_loss},
+                      {"worse", early_stopping_.worse},
+                      {"parameter_layout", layout_sha256(parts_.decoder.parameters())}};
+    staged.publish(std::move(manifest), runtime::now_utc());
+    saved_ = done;
+    journal({{"event", "checkpoint"}, {"step", done}, {"reason", reason}});
+    remove_old_checkpoints(done);
+  } catch (const runtime::RunError& error) {
+    // The old checkpoints are as they were and training can go on; the user hears of it, and the record keeps it.
+    parts_.progress.warn(runtime::say("step ", done, ": no checkpoint was written: ", error.what()));
+    journal({{"event", "checkpoint_failed"}, {"step", done}, {"reason", error.what()}});
+  }
+}
+
+void Loop::remove_old_checkpoints(std::int64_t newest) {
+  std::set<std::uint64_t> steps, kept{static_cast<std::uint64_t>(newest)};
+  for (const runtime::CheckpointEntry& entry : store_.list()) steps.insert(entry.step);
+  if (early_stopping_.best_step > 0) kept.insert(static_cast<std::uint64_t>(early_stopping_.best_step));
+  for (const std::uint64_t step : runtime::checkpoints_to_remove(
+           steps, static_cast<std::size_t>(parts_.config.save_total_limit), kept)) {
+    store_.remove(step);
+  }
+}
+
+Outcome Loop::run() {
+  if (done_ == 0 && eval_every_ > 0) evaluate_now(0);
+  window_ = {.begin = Clock::now()};
+  while (done_ < plan_.total_steps() && !early_stopping_.should_stop()) {
+    one_step(done_);
+    ++done_;
+    const bool last = done_ == plan_.total_steps();
+    if (eval_every_ > 0 && (done_ % eval_every_ == 0 || last)) evaluate_now(done_);
+    if (last || early_stopping_.should_stop()) break;
+    if (stop_.received() != 0) {
+      save(done_, "stopped by a signal");
+      if (saved_ != done_) throw runtime::RunError("stopped by a signal, and the checkpoint could not be written");
+      journal({{"event", "stopped"}, {"step", done_}, {"reason", runtime::say("signal ", stop_.received())}});
+      parts_.progress.note(runtime::say("stopped after step ", done_, "; the same command goes on from here"));
+      return Outcome::kStopped;
+    }
+    if (save_every_ > 0 && done_ % save_every_ == 0) save(done_, "save_steps");
+    if (window_.steps == 0) window_.begin = Clock::now();
+  }
+  if (early_stopping_.should_stop() && done_ < plan_.total_steps()) {
+    journal({{"event", "early_stopping"}, {"step", done_},
+             {"reason", runtime::say("no better validation loss than step ", early_stopping_.best_step, "'s for ",
+                                     early_stopping_.worse, " evaluations")}});
+  }
+  save(done_, "the last step");
+  return Outcome::kSucceeded;
+}
+
+std::string Loop::take_result() {
+  if (parts_.config.early_stopping_patience == 0 || early_stopping_.best_step < 0 || early_stopping_.best_step == done_) {
+    return runtime::say("step ", done_, " (the last)");
+  }
+  // Step 0 is the seeded start: what it was is loaded anew.
+  if (early_stopping_.best_step == 0) {
+    const std::unique_ptr<model::Decoder> start = load_decoder(parts_.base, parts_.config);
+    parts_.decoder.parameters().values().copy_(start->parameters().values());
+  } else {
+    const auto folder = store_.folder() / runtime::checkpoint_name(static_cast<std::uint64_t>(early_stopping_.best_step));
+    load_parameters(folder / kSnapshotFile, parts_.decoder.parameters());
+  }
+  return runtime::say("step ", early_stopping_.best_step, " (the best validation loss)");
+}
+
+void Loop::finish() { journal({{"event", "succeeded"}, {"step", done_}, {"reason", "the result was read back equal"}}); }
+
+}  // namespace cadre::run

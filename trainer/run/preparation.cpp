@@ -1,0 +1,60 @@
+#include "trainer/run/preparation.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "trainer/adapter/initialise.h"
+#include "trainer/model/stored_tensor.h"
+
+namespace cadre::run {
+
+at::ScalarType compute_dtype(const config::Config& config, const model_folder::ModelSpec& spec) {
+  if (config.bf16 == "true") return at::kBFloat16;
+  if (config.bf16 == "false") return at::kFloat;
+  return spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+Base open_base(const config::Config& config) {
+  Base base{.folder = config.init_from_config ? model_folder::Folder::open(config.base_model, model_folder::Weights::kNone)
+                                              : model_folder::Folder::open(config.base_model)};
+  const model_folder::ModelSpec& spec = base.folder.spec();
+  base.compute = compute_dtype(config, spec);
+  if (config.adapter == "none") {
+    base.trained.method = model::Trained::Method::kFull;
+    return base;
+  }
+  if (!config.lora_model_dir.empty()) {
+    base.start.emplace(adapter_folder::AdapterFolder::open(config.lora_model_dir, spec));
+    base.adapter = base.start->config();
+  } else {
+    base.adapter = adapter::config_of(config);
+  }
+  base.adapter->base_model_name_or_path = config.base_model;
+  base.trained = adapter::trained_by(*base.adapter, spec);
+  base.trained.loraplus_lr_ratio = config.loraplus_lr_ratio.value_or(1.0);
+  return base;
+}
+
+std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config) {
+  const auto tokenized = [](const config::DatasetConfig& dataset) { return dataset.type == "tokenized"; };
+  const bool needed = !std::all_of(config.datasets.begin(), config.datasets.end(), tokenized) ||
+                      !std::all_of(config.test_datasets.begin(), config.test_datasets.end(), tokenized);
+  if (!needed) return std::nullopt;
+  return tokenizer::Tokenizer::load(config.base_model);
+}
+
+std::unique_ptr<model::Decoder> load_decoder(const Base& base, const config::Config& config) {
+  const model_folder::ModelSpec& spec = base.folder.spec();
+  const auto seed = static_cast<std::uint64_t>(config.seed);
+  auto decoder = std::make_unique<model::Decoder>(
+      spec, config.init_from_config ? model::random_source(spec, seed) : model::source_of(base.folder), base.compute,
+      base.trained);
+  if (base.start) {
+    adapter::load_adapter(*base.start, decoder->parameters());
+  } else if (base.adapter) {
+    adapter::initialise_adapter(decoder->parameters(), config.init_lora_weights, seed);
+  }
+  return decoder;
+}
+
+}  // namespace cadre::run

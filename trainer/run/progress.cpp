@@ -1,0 +1,108 @@
+#include "trainer/run/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace cadre::run {
+namespace {
+
+std::string format(const char* pattern, auto... values) {
+  char buffer[256];
+  std::snprintf(buffer, sizeof buffer, pattern, values...);
+  return buffer;
+}
+
+int terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// The losses so far in `width` columns, the highest bar the highest loss.
+std::string sparkline(const std::vector<double>& losses, std::size_t width) {
+  static constexpr std::array<const char*, 8> kBars = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  if (losses.empty()) return {};
+  const auto [low, high] = std::minmax_element(losses.begin(), losses.end());
+  const std::size_t columns = std::min(width, losses.size());
+  std::string line;
+  for (std::size_t c = 0; c < columns; ++c) {
+    const std::size_t begin = c * losses.size() / columns, end = std::max(begin + 1, (c + 1) * losses.size() / columns);
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i) sum += losses[i];
+    const double mean = sum / static_cast<double>(end - begin);
+    const double share = *high > *low ? (mean - *low) / (*high - *low) : 0;
+    line += kBars[static_cast<std::size_t>(std::clamp(share * 7.999, 0.0, 7.0))];
+  }
+  return line;
+}
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<long>(std::max(0.0, std::round(seconds)));
+  if (whole >= 3600) return format("%ldh %02ldm", whole / 3600, whole / 60 % 60);
+  if (whole >= 60) return format("%ldm %02lds", whole / 60, whole % 60);
+  return format("%lds", whole);
+}
+
+Progress::Style Progress::style_for_stderr(bool quiet) {
+  if (quiet) return Style::kQuiet;
+  return isatty(STDERR_FILENO) == 1 ? Style::kBar : Style::kLines;
+}
+
+Progress::~Progress() {
+  if (bar_shown_) std::fputs("\n", stderr);
+}
+
+void Progress::clear_bar() {
+  if (!bar_shown_) return;
+  std::fputs("\r\033[K", stderr);
+  bar_shown_ = false;
+}
+
+void Progress::note(const std::string& line) {
+  if (style_ == Style::kQuiet) return;
+  clear_bar();
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+void Progress::warn(const std::string& line) {
+  clear_bar();
+  std::fprintf(stderr, "warning: %s\n", line.c_str());
+}
+
+void Progress::draw_bar(const StepReport& report) {
+  const double share = static_cast<double>(report.step) / static_cast<double>(std::max<std::int64_t>(1, report.max_steps));
+  const std::string left = format("%3.0f%% %lld/%lld ", share * 100, static_cast<long long>(report.step),
+                                  static_cast<long long>(report.max_steps));
+  const std::string right = format("  loss %.4f  %.0f tok/s  %s left ", report.loss, report.tokens_per_second,
+                                   duration_text(report.seconds_left).c_str());
+  const int room = terminal_columns() - static_cast<int>(left.size() + right.size()) - 2;
+  const int width = std::clamp(room / 2, 4, 40);
+  std::string bar;
+  for (int i = 0; i < width; ++i) bar += i < static_cast<int>(share * width + 0.5) ? "━" : "─";
+  const std::string curve = room > width + 4 ? sparkline(losses_, static_cast<std::size_t>(room - width)) : "";
+  std::fprintf(stderr, "\r%s%s%s%s\033[K", left.c_str(), bar.c_str(), right.c_str(), curve.c_str());
+  std::fflush(stderr);
+  bar_shown_ = true;
+}
+
+void Progress::step(const StepReport& report, bool logged) {
+  losses_.push_back(report.loss);
+  if (style_ == Style::kBar) draw_bar(report);
+  if (style_ != Style::kLines || !logged) return;
+  std::fprintf(stderr, "step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left\n",
+               static_cast<long long>(report.step), static_cast<long long>(report.max_steps), report.loss,
+               report.learning_rate, report.grad_norm, report.tokens_per_second,
+               duration_text(report.seconds_left).c_str());
+}
+
+void Progress::evaluation(std::int64_t step, double loss, bool best) {
+  note(format("step %lld  validation loss %.4f%s", static_cast<long long>(step), loss, best ? "  (best so far)" : ""));
+}
+
+}  // namespace cadre::run

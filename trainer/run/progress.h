@@ -1,0 +1,45 @@
+// What a person sees of a run: a bar on a terminal, a line a logging step in a pipe, nothing when asked to be quiet.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cadre::run {
+
+struct StepReport {
+  std::int64_t step = 0, max_steps = 0;
+  double loss = 0, learning_rate = 0, grad_norm = 0, tokens_per_second = 0, seconds_left = 0;
+};
+
+class Progress {
+ public:
+  enum class Style { kBar, kLines, kQuiet };
+  // kBar where stderr is a terminal, else kLines.
+  static Style style_for_stderr(bool quiet);
+
+  explicit Progress(Style style) : style_(style) {}
+  ~Progress();
+
+  // A line of its own, whatever the style (but quiet): what was found, what was decided.
+  void note(const std::string& line);
+  // Always shown: what a user must know.
+  void warn(const std::string& line);
+  // After each step; `logged` where the step is a logging step.
+  void step(const StepReport& report, bool logged);
+  // A validation result at a step.
+  void evaluation(std::int64_t step, double loss, bool best);
+
+ private:
+  void clear_bar();
+  void draw_bar(const StepReport& report);
+
+  Style style_;
+  bool bar_shown_ = false;
+  std::vector<double> losses_;  // of every step, for the sparkline
+};
+
+// "1m 05s", "2h 03m": for a person.
+std::string duration_text(double seconds);
+
+}  // namespace cadre::run

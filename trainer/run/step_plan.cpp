@@ -1,0 +1,58 @@
+#include "trainer/run/step_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/error.h"
+
+namespace cadre::run {
+
+StepPlan::StepPlan(const data::Dataset& dataset, const config::Config& config)
+    : options_{.seed = static_cast<std::uint64_t>(config.seed),
+               .shuffle = config.shuffle,
+               .sample_packing = config.sample_packing,
+               .sequence_len = config.sequence_len,
+               .micro_batch_size = config.micro_batch_size,
+               .global_batch_size = config.global_batch_size} {
+  CADRE_CHECK(dataset.rows() > 0, "an empty dataset");
+  for (std::size_t row = 0; row < dataset.rows(); ++row) {
+    lengths_.push_back(static_cast<std::uint32_t>(dataset.length(row)));
+  }
+  cached_ = plan(0);
+  // Packing may need a step more or less from epoch to epoch, so each one that counts is planned.
+  std::int64_t steps = 0;
+  for (std::uint64_t epoch = 0; config.max_steps > 0 ? steps < config.max_steps
+                                                     : static_cast<double>(epoch) < config.num_epochs;
+       ++epoch) {
+    const bool same = !config.sample_packing && epoch > 0;
+    const auto count = same ? epoch_ends_.front() : static_cast<std::int64_t>(plan(epoch).size());
+    const double share = config.max_steps > 0 ? 1.0 : std::min(1.0, config.num_epochs - static_cast<double>(epoch));
+    epoch_ends_.push_back(steps + count);
+    steps += static_cast<std::int64_t>(std::ceil(share * static_cast<double>(count)));
+  }
+  total_steps_ = config.max_steps > 0 ? config.max_steps : steps;
+}
+
+std::vector<data::Step> StepPlan::plan(std::uint64_t epoch) const { return plan_epoch(lengths_, epoch, options_); }
+
+const data::Step& StepPlan::at(std::int64_t index) {
+  CADRE_CHECK(index >= 0 && index < total_steps_, "step ", index, " of ", total_steps_);
+  const auto end = std::upper_bound(epoch_ends_.begin(), epoch_ends_.end(), index);
+  const auto epoch = static_cast<std::uint64_t>(end - epoch_ends_.begin());
+  if (epoch != cached_epoch_) {
+    cached_ = plan(epoch);
+    cached_epoch_ = epoch;
+  }
+  const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];
+  return cached_.at(static_cast<std::size_t>(index - begin));
+}
+
+double StepPlan::epochs_after(std::int64_t steps) const {
+  const auto end = std::upper_bound(epoch_ends_.begin(), epoch_ends_.end(), steps);
+  const auto epoch = static_cast<std::size_t>(end - epoch_ends_.begin());
+  const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];
+  const std::int64_t length = epoch < epoch_ends_.size() ? epoch_ends_[epoch] - begin : epoch_ends_.front();
+  return static_cast<double>(epoch) + static_cast<double>(steps - begin) / static_cast<double>(std::max<std::int64_t>(1, length));
+}
+
+}  // namespace cadre::run

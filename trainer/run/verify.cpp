@@ -1,0 +1,121 @@
+#include "trainer/run/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "runtime/checkpoint_store.h"
+#include "runtime/error.h"
+#include "runtime/json_lines.h"
+#include "runtime/run_folder.h"
+#include "runtime/sha256.h"
+#include "trainer/model_folder/folder.h"
+
+namespace cadre::run {
+namespace {
+
+class Report {
+ public:
+  explicit Report(std::ostream& out) : out_(out) {}
+  void check(const std::string& what, const std::string& problem) {
+    out_ << (problem.empty() ? "ok      " : "FAILED  ") << what << (problem.empty() ? "" : ": " + problem) << '\n';
+    all_hold_ = all_hold_ && problem.empty();
+  }
+  void skip(const std::string& what, const std::string& why) { out_ << "skipped " << what << ": " << why << '\n'; }
+  bool all_hold() const { return all_hold_; }
+
+ private:
+  std::ostream& out_;
+  bool all_hold_ = true;
+};
+
+std::string difference(const std::string& expected, const std::string& found) {
+  return expected == found ? "" : "expected sha256 " + expected + ", found " + found;
+}
+
+void check_result(const std::filesystem::path& run, const boost::json::object& receipt, Report& report) {
+  const auto* result = receipt.if_contains("result");
+  if (result == nullptr) return report.skip("the result", "the run has not succeeded");
+  for (const auto& [name, hash] : result->at("sha256").as_object()) {
+    const std::filesystem::path file = run / std::string(name);
+    try {
+      report.check(file.filename().string(), difference(std::string(hash.as_string()), runtime::sha256_of_file(file)));
+    } catch (const runtime::UserError& error) {
+      report.check(file.filename().string(), error.what());
+    }
+  }
+}
+
+void check_base(const boost::json::object& receipt, Report& report) {
+  const std::string path(receipt.at("configuration").at("base_model").as_string());
+  const std::string expected(receipt.at("sha256").at("base_model").as_string());
+  try {
+    report.check("base model " + path, difference(expected, model_folder::Folder::open(path).sha256()));
+  } catch (const runtime::UserError& error) {
+    report.skip("base model " + path, error.what());
+  }
+}
+
+// Steps 1, 2, 3, … each once, and no sample twice before every sample was used once: the epochs one after the other.
+std::string ledger_problem(const std::filesystem::path& ledger, std::uint64_t rows_of_epoch, std::uint64_t& steps,
+                           std::uint64_t& samples) {
+  std::vector<bool> used;
+  std::uint64_t used_count = 0;
+  std::string problem;
+  const std::string torn = runtime::visit_json_lines(ledger, [&](boost::json::object&& line) {
+    const auto step = line.at("step").to_number<std::uint64_t>();
+    if (step != ++steps) problem = runtime::say("expected step ", steps, ", found ", step);
+    for (const boost::json::value& micro_batch : line.at("micro_batches").as_array()) {
+      for (const boost::json::value& sample : micro_batch.at("samples").as_array()) {
+        const auto row = sample.to_number<std::uint64_t>();
+        if (row >= rows_of_epoch) problem = runtime::say("step ", step, ": sample ", row, " of ", rows_of_epoch);
+        if (!problem.empty()) return false;
+        if (used_count == rows_of_epoch) used.assign(rows_of_epoch, false), used_count = 0;
+        used.resize(rows_of_epoch);
+        if (used[row]) problem = runtime::say("step ", step, ": sample ", row, " twice in an epoch");
+        used[row] = true;
+        ++used_count, ++samples;
+      }
+    }
+    return problem.empty();
+  });
+  return problem.empty() ? torn : problem;
+}
+
+void check_ledger(const std::filesystem::path& run, const runtime::RunRecord& record, Report& report) {
+  const auto* rows = record.receipt.if_contains("training_rows");
+  if (rows == nullptr) return report.skip("ledger.jsonl", "run.json does not say how many rows there are");
+  std::uint64_t steps = 0, samples = 0;
+  const std::string problem = ledger_problem(run / "ledger.jsonl", rows->to_number<std::uint64_t>(), steps, samples);
+  report.check(runtime::say("ledger.jsonl: ", steps, " steps, each once; ", samples, " samples, each once an epoch"), problem);
+}
+
+void check_checkpoints(const std::filesystem::path& run, Report& report) {
+  for (const runtime::CheckpointEntry& entry : runtime::CheckpointStore(run / "checkpoints").list()) {
+    report.check("checkpoints/" + entry.folder.filename().string(), runtime::verify_checkpoint(entry.folder));
+  }
+}
+
+}  // namespace
+
+bool verify(const std::filesystem::path& run, std::ostream& out) {
+  const runtime::FolderState state = runtime::look_at_run_folder(run);
+  if (!state.record) throw runtime::UserError(run.string() + ": expected a run's folder, found no run.json");
+  Report report(out);
+  try {
+    if (!state.record->receipt.empty()) {
+      check_result(run, state.record->receipt, report);
+      check_base(state.record->receipt, report);
+      check_ledger(run, *state.record, report);
+    }
+  } catch (const boost::system::system_error& error) {
+    report.check("run.json", std::string("not a receipt of cadre: ") + error.what());
+  } catch (const std::out_of_range& error) {
+    report.check("run.json", std::string("not a receipt of cadre: ") + error.what());
+  }
+  check_checkpoints(run, report);
+  return report.all_hold();
+}
+
+}  // namespace cadre::run
