@@ -284,6 +284,92 @@ for _name in ("llama2", "llama3", "qwen2", "gemma", "phi3", "mistral", "metaspac
     setattr(TrainedTokenizers, "test_" + _name, lambda self, name=_name: self.family(name))
 
 
+class Components(Compared):
+    """Every component and flag that we know, put together at random."""
+
+    @classmethod
+    def setUpClass(cls):
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        texts = random_texts(300, ["x"], seed=4) + ["the cat sat on the mat 123 ▁ don't stop, I've said it's fine " * 5] * 20
+        cls.spelled = train(tokenizer, texts, vocab_size=900, limit_alphabet=300, special_tokens=["<unk>", "<s>", "<0xE2>", "<0xC3>"])
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+        cls.bytes = train(tokenizer, texts, vocab_size=700, special_tokens=["<unk>", "<s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+
+    NORMALIZERS = [
+        {"type": "NFC"}, {"type": "NFD"}, {"type": "NFKC"}, {"type": "NFKD"}, {"type": "Lowercase"}, {"type": "ByteLevel"},
+        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}, {"type": "Replace", "pattern": {"String": "th"}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": "[\\r\\n]+|e"}, "content": "é!"},
+    ]
+    PRE_TOKENIZERS = [
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        {"type": "Digits", "individual_digits": True}, {"type": "Digits", "individual_digits": False}, {"type": "Whitespace"},
+        {"type": "WhitespaceSplit"}, {"type": "CharDelimiterSplit", "delimiter": "e"},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
+        {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never", "split": True},
+    ] + [
+        {"type": "Punctuation", "behavior": behavior}
+        for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+    ] + [
+        {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+        for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+        for pattern in ({"String": " "}, {"Regex": r"\s+|[aeiou]"}, {"Regex": r"\p{L}+"})
+        for invert in (False, True)
+    ]
+    DECODERS = [
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0}, {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "Replace", "pattern": {"Regex": "[aeiou]+"}, "content": "_"}, {"type": "BPEDecoder", "suffix": "t"},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": False},
+    ]
+
+    def random_value(self, rng):
+        value = json.loads(json.dumps(rng.choice((self.spelled, self.bytes))))
+        sequence = lambda kind, key, known, most: {"type": "Sequence", key: rng.sample(known, rng.randint(0, most))} if rng.random() < 0.8 else None
+        value["normalizer"] = sequence("normalizer", "normalizers", self.NORMALIZERS, 3)
+        value["pre_tokenizer"] = sequence("pre_tokenizer", "pretokenizers", self.PRE_TOKENIZERS, 3)
+        value["decoder"] = sequence("decoder", "decoders", self.DECODERS, 4)
+        model = value["model"]
+        model["unk_token"] = rng.choice([None, "<unk>", "<unk>"])
+        for flag in ("fuse_unk", "byte_fallback", "ignore_merges"):
+            model[flag] = rng.random() < 0.5
+        if rng.random() < 0.15:
+            model["continuing_subword_prefix"] = "e"
+            model["merges"] = [pair for pair in model["merges"] if pair[1].startswith("e") and pair[0] + pair[1][1:] in model["vocab"]]
+        if rng.random() < 0.15:
+            model["end_of_word_suffix"] = "t"
+        size = len(model["vocab"])
+        value["added_tokens"] = [
+            {"id": size + i, "content": content, "special": rng.random() < 0.5, "normalized": rng.random() < 0.4,
+             "single_word": rng.random() < 0.3, "lstrip": rng.random() < 0.4, "rstrip": rng.random() < 0.4}
+            for i, content in enumerate(["<tool>", "<tool>>", "Cat", " sp ", "né", "▁xq", "<e>"])
+        ]
+        bos = {"id": "<s>", "ids": [1], "tokens": ["<s>"]}
+        text, special = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<s>", "type_id": 0}}
+        value["post_processor"] = rng.choice([
+            None, {"type": "TemplateProcessing", "single": rng.choice([[special, text, special], [text, special, text], [special]]),
+                   "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {"<s>": bos}},
+            {"type": "RobertaProcessing", "sep": ["<s>", 1], "cls": ["<unk>", 0], "trim_offsets": False, "add_prefix_space": True},
+            {"type": "BertProcessing", "sep": ["<s>", 1], "cls": ["<unk>", 0]},
+        ])
+        return value
+
+    def test_random_pipelines(self):
+        added = ["<tool>", "<tool>>", "Cat", "cat", " sp ", "né", "ne\u0301", "▁xq", "<e>", " <e>  "]
+        for seed in range(int(os.environ.get("CADRE_RANDOM_PIPELINES", "80"))):
+            rng = random.Random(seed)
+            value = self.random_value(rng)
+            described = {k: v for k, v in value.items() if k != "model"} | {k: v for k, v in value["model"].items() if k not in ("vocab", "merges")}
+            with self.subTest(seed=seed, value=json.dumps(described, ensure_ascii=False)):
+                self.compare_json(value, random_texts(150, added, seed=seed))
+
+
 class OurTrainer(Compared):
     def test_tokenizers_loads_what_we_train(self):
         corpus = "".join(random_texts(200, ["x"], seed=5)) + "the cat sat on the mat. " * 50 + "<|endoftext|>the cat"
