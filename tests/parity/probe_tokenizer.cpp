@@ -7,7 +7,8 @@
 //   --set NAME            the code points of a set, as runs [[begin, end], …] probe_tokenizer --train VOCAB_SIZE
 //   [SPECIAL...]  stdin is a corpus; prints the tokenizer.json trained on it
 //
-// For each text a JSON line: {"ids", "special_ids", "ranges" (of special_ids), "decoded", "decoded_skipping"}, or
+// For each text a JSON line: {"ids", "special_ids", "ranges" (of special_ids), "decoded",
+// "decoded_backwards", "decoded_skipping"}, or
 // {"error"}.
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -47,6 +48,7 @@ boost::json::object probe(const Tokenizer& tokenizer, std::string_view text) {
     out["plain_special_ids_equal"] = tokenizer.encode(text, true) == encoding.ids;
     out["ranges"] = std::move(ranges);
     out["decoded"] = tokenizer.decode(encoding.ids, false);
+    out["decoded_backwards"] = tokenizer.decode(std::vector(encoding.ids.rbegin(), encoding.ids.rend()), false);
     out["decoded_skipping"] = tokenizer.decode(encoding.ids, true);
   } catch (const cadre::runtime::UserError& error) {
     out["error"] = error.what();

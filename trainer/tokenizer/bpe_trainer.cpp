@@ -13,14 +13,14 @@
 
 #include "runtime/error.h"
 #include "trainer/tokenizer/mapped_text.h"
-#include "trainer/tokenizer/regex.h"
+#include "trainer/tokenizer/pre_tokenizers.h"
 #include "trainer/tokenizer/utf8.h"
 #include "trainer/tokenizer/word_cache.h"
 
 namespace cadre::tokenizer {
 namespace {
 
-constexpr std::string_view kPattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// What stands once in the corpus teaches nothing.
 constexpr std::int64_t kMinFrequency = 2;
 
 struct Word {
@@ -110,7 +110,7 @@ class PairCounts {
 // The words of the corpus as bytes' ids, in the order of their bytes.
 std::vector<Word> words_of(std::string_view corpus, const std::vector<std::string>& special_tokens,
                            std::uint32_t first_byte_id) {
-  const Regex pattern = Regex::compile(kPattern, "the trainer");
+  const Regex pattern = Regex::compile(kGpt2Pattern, "the trainer");
   std::unordered_map<std::string_view, std::int64_t> counts;
   const auto add = [&](std::string_view part) {
     if (part.empty()) return;

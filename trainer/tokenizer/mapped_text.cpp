@@ -36,12 +36,12 @@ MappedText MappedText::identity(std::string_view text, std::size_t begin, bool t
   MappedText out(tracked, begin == 0);
   out.text_ = text;
   if (!tracked) return out;
-  out.from_.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = length_by_lead(text[at]);
-    out.from_.insert(out.from_.end(), length,
-                     {static_cast<std::uint32_t>(begin + at), static_cast<std::uint32_t>(begin + at + length)});
-    at += length;
+  out.from_.resize(text.size());
+  ByteRange* const from = out.from_.data();
+  const auto shift = static_cast<std::uint32_t>(begin);
+  for (std::uint32_t at = 0; at < text.size();) {
+    const auto end = at + static_cast<std::uint32_t>(length_by_lead(text[at]));
+    for (const ByteRange range{shift + at, shift + end}; at < end; ++at) from[at] = range;
   }
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainer/tokenizer/code_point_set.h"
@@ -31,6 +32,10 @@ class PreTokenizer {
 using PreTokenizers = std::vector<std::unique_ptr<const PreTokenizer>>;
 
 void split(const PreTokenizers& pre_tokenizers, const Piece& piece, PieceSink& sink);
+
+// The pattern of GPT-2, which the ByteLevel pre-tokenizer has built in.
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 // What becomes of the matches of a pattern.
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };

@@ -5,6 +5,7 @@
 
 #include "runtime/error.h"
 #include "trainer/tokenizer/regex_syntax.h"
+#include "trainer/tokenizer/unicode_property.h"
 #include "trainer/tokenizer/unicode_tables.h"
 #include "trainer/tokenizer/utf8.h"
 
@@ -306,34 +307,7 @@ class Parser {
     const char* const close = std::find(at_, end_, '}');
     if (close == end_) fail("\\p{ without its }");
     const std::string_view name(at_, static_cast<std::size_t>(close - at_));
-    std::string plain;  // names may be spelled in any case, with spaces, hyphens and underscores
-    for (const char c : name)
-      if (c != ' ' && c != '-' && c != '_') plain += static_cast<char>(lower(static_cast<unsigned char>(c)));
-    static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {{"letter", "L"},
-                                                                                   {"mark", "M"},
-                                                                                   {"number", "N"},
-                                                                                   {"punctuation", "P"},
-                                                                                   {"symbol", "S"},
-                                                                                   {"separator", "Z"},
-                                                                                   {"other", "C"},
-                                                                                   {"uppercaseletter", "Lu"},
-                                                                                   {"lowercaseletter", "Ll"},
-                                                                                   {"titlecaseletter", "Lt"},
-                                                                                   {"modifierletter", "Lm"},
-                                                                                   {"otherletter", "Lo"}};
-    CodePointSet set;
-    if (plain == "any") {
-      set = CodePointSet::of(0, kLastCodePoint);
-    } else if (plain.size() <= 2 && !plain.empty()) {
-      std::string spelled = plain;
-      spelled[0] = static_cast<char>(spelled[0] - 32);
-      set = category(spelled);
-    } else if (const CodePointSet* found = script(plain)) {
-      set = *found;
-    } else {
-      for (const auto& [written, short_name] : kLongNames)
-        if (plain == written) set = category(short_name);
-    }
+    const CodePointSet set = unicode_property(name);
     if (set.empty()) fail("the property \\p{" + std::string(name) + "} is not supported");
     at_ = close + 1;
     return negative ? set.complement() : set;

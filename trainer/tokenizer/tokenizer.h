@@ -1,5 +1,7 @@
 // A Hugging Face tokenizer in C++: tokenizer.json (BPE, byte-level and SentencePiece-like), or vocab.json + merges.txt.
 // Every id equals that of the `tokenizers` library. Immutable after loading: any number of threads may use one.
+// `truncation` and `padding` in tokenizer.json are left-overs of somebody's call and are not applied, nor are offsets
+// trimmed as its ByteLevel post-processor would: a token's range holds all the bytes that it came from.
 #pragma once
 
 #include <cstdint>

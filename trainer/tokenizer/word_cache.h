@@ -45,8 +45,8 @@ class WordTable {
  public:
   static constexpr std::size_t kMaxBytes = kWords * 8, kMaxTokens = kTokens;
 
-  struct Slot {
-    std::uint32_t owner;  // 0: empty
+  struct alignas(64) Slot {  // as few cache lines as it can be
+    std::uint32_t owner;     // 0: empty
     std::uint16_t bytes, count;
     std::uint64_t word[kWords];
     PackedToken tokens[kTokens];
