@@ -5,6 +5,7 @@
 #include <map>
 
 #include "launch/arguments.h"
+#include "launch/environment.h"
 #include "launch/exit_code.h"
 #include "launch/help.h"
 #include "launch/verbs.h"
@@ -41,6 +42,7 @@ int run(const launch::Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  launch::settle_environment(argv);
   try {
     const launch::Arguments arguments = launch::parse_arguments({argv + 1, argv + argc});
     if (arguments.has("version")) {

@@ -67,6 +67,9 @@ REPLIES = {
     "repairs": ["We will send somebody to look at your {thing}.", "Please bring the {thing} to the shop."],
 }
 
+# Words that the base should know before it is asked for them; they say nothing about the letter.
+NOTICES = ["The {team} desk is open on {day}.", "Ask the {team} desk if you need more.", "Our {team} desk is closed {day}."]
+
 
 def letter(rng, opening, problem, thing):
     return f"{opening} {problem.format(thing=thing, day=rng.choice(DAYS))}. {rng.choice(CLOSINGS)}"
@@ -82,11 +85,13 @@ def main():
     rng = random.Random(2026)
 
     corpus = []
-    for _ in range(6000):
+    for _ in range(4000):
         team = rng.choice(list(PROBLEMS))
         thing = rng.choice(THINGS)
         text = letter(rng, rng.choice(OPENINGS), rng.choice(PROBLEMS[team]), thing)
-        corpus.append(f"Letter: {text}\nReply: {rng.choice(REPLIES[team]).format(thing=thing)}")
+        reply = rng.choice(REPLIES[team]).format(thing=thing)
+        notice = rng.choice(NOTICES).format(team=rng.choice(list(PROBLEMS)), day=rng.choice(DAYS))
+        corpus.append(f"Letter: {text}\nReply: {reply} {notice}")
 
     pairs = [(team, opening, problem) for team in PROBLEMS for opening in OPENINGS for problem in PROBLEMS[team]]
     rng.shuffle(pairs)

@@ -175,7 +175,8 @@ void Loop::evaluate_now(std::int64_t done) {
                    {"seconds", seconds_since(begin)}});
   // The best is kept as a checkpoint, so that a resumed run still has it.
   if (best && done > 0) save(done, "best validation loss so far");
-  window_.begin = Clock::now();
+  // Throughput is that of the training steps.
+  window_.begin += Clock::now() - begin;
 }
 
 void Loop::save(std::int64_t done, const std::string& reason) {
@@ -230,7 +231,6 @@ Outcome Loop::run() {
       return Outcome::kStopped;
     }
     if (save_every_ > 0 && done_ % save_every_ == 0) save(done_, "save_steps");
-    if (window_.steps == 0) window_.begin = Clock::now();
   }
   if (early_stopping_.should_stop() && done_ < plan_.total_steps()) {
     journal({{"event", "early_stopping"}, {"step", done_},
