@@ -28,6 +28,10 @@ optimizer::ScheduleOptions schedule_of(const config::Config& config, std::int64_
   return options;
 }
 
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 // Steps between two events that happen `steps` apart, or `per_epoch` times an epoch; 0: never.
 std::int64_t every(std::int64_t steps, double per_epoch, std::int64_t steps_per_epoch) {
   if (steps > 0) return steps;
@@ -100,6 +104,7 @@ bool Loop::restore(const boost::json::object& receipt, const boost::json::object
   metrics_.emplace(parts_.folder.metrics());
   ledger_.emplace(parts_.folder.ledger());
   journal_.emplace(parts_.folder.journal());
+  if (!parts_.config.report_to.empty()) tensorboard_.emplace(parts_.folder.logs() / "tensorboard", wall_seconds());
   if (found) {
     parts_.progress.note(runtime::say("going on from step ", done_, " of ", plan_.total_steps()));
     journal({{"event", "resumed"}, {"step", done_}, {"reason", "checkpoint " + found->folder.filename().string()}});
@@ -153,6 +158,13 @@ void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
                         .seconds_left = seconds_per_step_ * static_cast<double>(plan_.total_steps() - done)},
                        logged);
   if (!logged) return;
+  if (tensorboard_) {
+    const double now = wall_seconds();
+    tensorboard_->scalar("train/loss", done, window_.loss_sum / static_cast<double>(window_.steps), now);
+    tensorboard_->scalar("train/learning_rate", done, outcome.learning_rate, now);
+    tensorboard_->scalar("train/grad_norm", done, outcome.norm, now);
+    tensorboard_->scalar("train/tokens_per_second", done, speed, now);
+  }
   metrics_->write({{"step", done},
                    {"epoch", plan_.epochs_after(done)},
                    {"loss", window_.loss_sum / static_cast<double>(window_.steps)},
@@ -173,6 +185,7 @@ void Loop::evaluate_now(std::int64_t done) {
   parts_.progress.evaluation(done, loss, best);
   metrics_->write({{"step", done}, {"epoch", plan_.epochs_after(done)}, {"eval_loss", loss},
                    {"seconds", seconds_since(begin)}});
+  if (tensorboard_) tensorboard_->scalar("eval/loss", done, loss, wall_seconds());
   // The best is kept as a checkpoint, so that a resumed run still has it.
   if (best && done > 0) save(done, "best validation loss so far");
   // Throughput is that of the training steps.

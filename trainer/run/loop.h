@@ -16,6 +16,7 @@
 #include "trainer/run/progress.h"
 #include "trainer/run/step_plan.h"
 #include "trainer/run/stop_signal.h"
+#include "trainer/run/tensorboard.h"
 #include "trainer/run/train.h"
 
 namespace cadre::run {
@@ -73,6 +74,7 @@ class Loop {
   EarlyStopping early_stopping_;
   runtime::CheckpointStore store_;
   std::optional<runtime::JsonLinesWriter> metrics_, ledger_, journal_;
+  std::optional<TensorBoardWriter> tensorboard_;  // report_to: [tensorboard]
   Window window_;
   double seconds_per_step_ = 0;       // smoothed, for the time that is left
   StopSignal stop_;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 
 #include "runtime/clock.h"
 #include "runtime/error.h"
@@ -98,11 +99,26 @@ void record_end(runtime::RunFolder& folder, runtime::RunStatus status, const std
 
 }  // namespace
 
+namespace {
+
+// A run writes what its folder's name promises, and removes it when it begins anew: never where it reads from.
+void require_own_folder(const config::Config& config) {
+  std::error_code ignored;
+  for (const auto& [key, path] : {std::pair{"base_model", config.base_model}, {"lora_model_dir", config.lora_model_dir}}) {
+    if (!path.empty() && std::filesystem::equivalent(path, config.output_dir, ignored)) {
+      throw runtime::UserError("output_dir: " + config.output_dir + " is the " + key + " of this run; name another folder");
+    }
+  }
+}
+
+}  // namespace
+
 Outcome train(const config::Resolved& resolved, Progress::Style style) {
   const config::Config& config = resolved.config;
   Progress progress(style);
   for (const std::string& note : resolved.notes) progress.note(note);
   at::set_num_threads(static_cast<int>(config.threads));
+  require_own_folder(config);
   const Base base = open_base(config);
   runtime::RunFolder folder = runtime::RunFolder::open(
       config.output_dir, {.resume = config.resume_from_checkpoint != "none", .overwrite = config.overwrite_output_dir},
