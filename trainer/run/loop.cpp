@@ -1,6 +1,7 @@
 #include "trainer/run/loop.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "runtime/clock.h"
@@ -27,6 +28,10 @@ optimizer::ScheduleOptions schedule_of(const config::Config& config, std::int64_
   }
   return options;
 }
+
+// A double through JSON to the bit.
+std::int64_t bits_of(double value) { return std::bit_cast<std::int64_t>(value); }
+double double_of(const boost::json::value& bits) { return std::bit_cast<double>(bits.to_number<std::int64_t>()); }
 
 double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -93,8 +98,11 @@ bool Loop::restore(const boost::json::object& receipt, const boost::json::object
     saved_ = done_;
     const boost::json::object& state = found->manifest.state;
     early_stopping_.best_step = state.at("best_step").to_number<std::int64_t>();
-    early_stopping_.best_loss = state.at("best_loss").to_number<double>();
+    early_stopping_.best_loss = double_of(state.at("best_loss_bits"));
     early_stopping_.worse = state.at("worse").to_number<std::int64_t>();
+    window_.loss_sum = double_of(state.at("window_loss_bits"));
+    window_.steps = state.at("window_steps").to_number<std::int64_t>();
+    window_.tokens = state.at("window_tokens").to_number<std::int64_t>();
     CADRE_CHECK(done_ <= plan_.total_steps(), "step ", done_, " of ", plan_.total_steps());
   }
   // Lines about steps that will be done again are forgotten; the journal keeps everything.
@@ -203,8 +211,11 @@ void Loop::save(std::int64_t done, const std::string& reason) {
     manifest.step = static_cast<std::uint64_t>(done);
     manifest.data_position = {{"step", done}};
     manifest.state = {{"best_step", early_stopping_.best_step},
-                      {"best_loss", early_stopping_.best_loss},
+                      {"best_loss_bits", bits_of(early_stopping_.best_loss)},
                       {"worse", early_stopping_.worse},
+                      {"window_loss_bits", bits_of(window_.loss_sum)},
+                      {"window_steps", window_.steps},
+                      {"window_tokens", window_.tokens},
                       {"parameter_layout", layout_sha256(parts_.decoder.parameters())}};
     staged.publish(std::move(manifest), runtime::now_utc());
     saved_ = done;
@@ -227,22 +238,27 @@ void Loop::remove_old_checkpoints(std::int64_t newest) {
   }
 }
 
+Outcome Loop::stop() {
+  // What a run starts from is a function of its configuration: before the first step there is nothing to save.
+  if (done_ > 0) save(done_, "stopped by a signal");
+  if (done_ > 0 && saved_ != done_) {
+    throw runtime::RunError("stopped by a signal, and the checkpoint could not be written");
+  }
+  journal({{"event", "stopped"}, {"step", done_}, {"reason", runtime::say("signal ", parts_.stop.received())}});
+  parts_.progress.note(runtime::say("stopped after step ", done_, "; the same command goes on from here"));
+  return Outcome::kStopped;
+}
+
 Outcome Loop::run() {
   if (done_ == 0 && eval_every_ > 0) evaluate_now(0);
-  window_ = {.begin = Clock::now()};
+  window_.begin = Clock::now();
   while (done_ < plan_.total_steps() && !early_stopping_.should_stop()) {
+    if (parts_.stop.received() != 0) return stop();
     one_step(done_);
     ++done_;
     const bool last = done_ == plan_.total_steps();
     if (eval_every_ > 0 && (done_ % eval_every_ == 0 || last)) evaluate_now(done_);
     if (last || early_stopping_.should_stop()) break;
-    if (stop_.received() != 0) {
-      save(done_, "stopped by a signal");
-      if (saved_ != done_) throw runtime::RunError("stopped by a signal, and the checkpoint could not be written");
-      journal({{"event", "stopped"}, {"step", done_}, {"reason", runtime::say("signal ", stop_.received())}});
-      parts_.progress.note(runtime::say("stopped after step ", done_, "; the same command goes on from here"));
-      return Outcome::kStopped;
-    }
     if (save_every_ > 0 && done_ % save_every_ == 0) save(done_, "save_steps");
   }
   if (early_stopping_.should_stop() && done_ < plan_.total_steps()) {

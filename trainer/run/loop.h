@@ -31,6 +31,7 @@ class Loop {
     model::Decoder& decoder;
     runtime::RunFolder& folder;
     Progress& progress;
+    const StopSignal& stop;
   };
   explicit Loop(Parts parts);
 
@@ -60,6 +61,7 @@ class Loop {
   void one_step(std::int64_t index);
   void log_step(std::int64_t done, const struct StepOutcome& outcome);
   void evaluate_now(std::int64_t done);
+  Outcome stop();
   void save(std::int64_t done, const std::string& reason);
   void remove_old_checkpoints(std::int64_t newest);
   void journal(boost::json::object event);
@@ -77,7 +79,6 @@ class Loop {
   std::optional<TensorBoardWriter> tensorboard_;  // report_to: [tensorboard]
   Window window_;
   double seconds_per_step_ = 0;       // smoothed, for the time that is left
-  StopSignal stop_;
 };
 
 }  // namespace cadre::run

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
-#include <cstdio>
+#include <cstring>
+
+#include "runtime/clock.h"
 
 namespace cadre::run {
 namespace {
@@ -56,6 +59,20 @@ Progress::Style Progress::style_for_stderr(bool quiet) {
 
 Progress::~Progress() {
   if (bar_shown_) std::fputs("\n", stderr);
+  if (log_ != nullptr) std::fclose(log_);
+}
+
+void Progress::log_to(const std::filesystem::path& file) {
+  std::error_code ignored;
+  std::filesystem::create_directories(file.parent_path(), ignored);
+  log_ = std::fopen(file.c_str(), "ae");
+  if (log_ == nullptr) warn(file.string() + " cannot be written: " + std::strerror(errno));
+}
+
+void Progress::log(const std::string& line) {
+  if (log_ == nullptr) return;
+  std::fprintf(log_, "%s %s\n", runtime::iso_time(runtime::now_utc()).c_str(), line.c_str());
+  std::fflush(log_);
 }
 
 void Progress::clear_bar() {
@@ -65,12 +82,14 @@ void Progress::clear_bar() {
 }
 
 void Progress::note(const std::string& line) {
+  log(line);
   if (style_ == Style::kQuiet) return;
   clear_bar();
   std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void Progress::warn(const std::string& line) {
+  log("warning: " + line);
   clear_bar();
   std::fprintf(stderr, "warning: %s\n", line.c_str());
 }
@@ -94,11 +113,13 @@ void Progress::draw_bar(const StepReport& report) {
 void Progress::step(const StepReport& report, bool logged) {
   losses_.push_back(report.loss);
   if (style_ == Style::kBar) draw_bar(report);
-  if (style_ != Style::kLines || !logged) return;
-  std::fprintf(stderr, "step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left\n",
-               static_cast<long long>(report.step), static_cast<long long>(report.max_steps), report.loss,
-               report.learning_rate, report.grad_norm, report.tokens_per_second,
-               duration_text(report.seconds_left).c_str());
+  if (!logged) return;
+  const std::string line =
+      format("step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left",
+             static_cast<long long>(report.step), static_cast<long long>(report.max_steps), report.loss,
+             report.learning_rate, report.grad_norm, report.tokens_per_second, duration_text(report.seconds_left).c_str());
+  log(line);
+  if (style_ == Style::kLines) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void Progress::evaluation(std::int64_t step, double loss, bool best) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,12 @@ class Progress {
 
   explicit Progress(Style style) : style_(style) {}
   ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // From here on every line goes to this file too, with its time, whatever the style. A file that cannot be opened is
+  // a warning: a run does not end for want of its log.
+  void log_to(const std::filesystem::path& file);
 
   // A line of its own, whatever the style (but quiet): what was found, what was decided.
   void note(const std::string& line);
@@ -33,9 +41,11 @@ class Progress {
  private:
   void clear_bar();
   void draw_bar(const StepReport& report);
+  void log(const std::string& line);
 
   Style style_;
   bool bar_shown_ = false;
+  std::FILE* log_ = nullptr;
   std::vector<double> losses_;  // of every step, for the sparkline
 };
 

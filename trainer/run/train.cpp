@@ -33,7 +33,8 @@ void say_data(Progress& progress, const char* what, const data::PrepareReport& r
 }
 
 // Runs with the folder locked; whatever it throws is written into run.json by the caller.
-Outcome run_in(runtime::RunFolder& folder, const config::Resolved& resolved, const Base& base, Progress& progress) {
+Outcome run_in(runtime::RunFolder& folder, const config::Resolved& resolved, const Base& base, Progress& progress,
+               const StopSignal& stop) {
   const config::Config& config = resolved.config;
   const std::string date = chat_template_date(config, folder.record());
   const std::optional<tokenizer::Tokenizer> tokenizer = load_tokenizer(config);
@@ -62,7 +63,7 @@ Outcome run_in(runtime::RunFolder& folder, const config::Resolved& resolved, con
 
   runtime::RunRecord record = folder.record();
   const boost::json::object receipt = make_receipt({resolved, base, prepared, decoder->parameters(), date});
-  Loop loop({config, base, prepared, *decoder, folder, progress});
+  Loop loop({config, base, prepared, *decoder, folder, progress, stop});
   const bool resumed = loop.restore(record.receipt, receipt);
   record = folder.record();
   if (!resumed) record.receipt = receipt;
@@ -118,13 +119,15 @@ Outcome train(const config::Resolved& resolved, Progress::Style style) {
   Progress progress(style);
   for (const std::string& note : resolved.notes) progress.note(note);
   at::set_num_threads(static_cast<int>(config.threads));
+  const StopSignal stop;
   require_own_folder(config);
   const Base base = open_base(config);
   runtime::RunFolder folder = runtime::RunFolder::open(
       config.output_dir, {.resume = config.resume_from_checkpoint != "none", .overwrite = config.overwrite_output_dir},
       runtime::now_utc());
+  progress.log_to(folder.logs() / "rank-0.log");
   try {
-    const Outcome outcome = run_in(folder, resolved, base, progress);
+    const Outcome outcome = run_in(folder, resolved, base, progress, stop);
     if (outcome == Outcome::kStopped) record_end(folder, runtime::RunStatus::kStopped, "a signal asked for it");
     return outcome;
   } catch (const std::exception& error) {
