@@ -1,0 +1,119 @@
+"""Runs the program that was built, and reads what a run leaves."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+CADRE = pathlib.Path(os.environ.get("CADRE_BUILD", REPOSITORY / "build")).resolve() / "cadre"
+DATA = REPOSITORY.parent / "shared" / "data"
+
+DONE, FAILED, USER_MUST_MEND, RESUMABLE = 0, 1, 2, 75
+# None of these runs takes a tenth of it on a quiet machine: it ends a hang, and decides nothing else.
+DEADLINE = 240
+
+
+def needs_data(*names):
+    missing = [name for name in names if not (DATA / name).exists()]
+    return unittest.skipIf(missing, f"not found beside the repository: shared/data/{', shared/data/'.join(missing)}")
+
+
+@dataclasses.dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+def cadre(*words, folder=None):
+    """Runs it to its end."""
+    ended = subprocess.run([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+                           timeout=DEADLINE)
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+class Live:
+    """A process of the program, with its stderr as a pipe that is read line by line: what it says is what a test waits
+    for, so that no test sleeps. Ends the process when the block ends."""
+
+    def __init__(self, *words, folder=None):
+        self.process = subprocess.Popen([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.lines = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+    def wait_for_line(self, start):
+        """True when a line has come that begins with this regular expression, False when the process ended before."""
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+            if re.match(start, line):
+                return True
+        return False
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def end(self):
+        """The exit code, negative for a signal; stderr as a whole."""
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+        return Ended(self.process.wait(timeout=DEADLINE), "", "\n".join(self.lines) + "\n")
+
+
+def write_config(path, **keys):
+    """JSON is YAML: no writer of ours is needed."""
+    path.write_text(json.dumps(keys, indent=1) + "\n")
+    return path
+
+
+def lora(base, output, train, **keys):
+    """The keys of a small LoRA run."""
+    return {"base_model": str(base), "adapter": "lora", "lora_r": 4, "lora_alpha": 8,
+            "datasets": [{"path": str(train), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
+            "sequence_len": 256, "micro_batch_size": 4, "global_batch_size": 8, "max_steps": 8, "learning_rate": 0.01,
+            "threads": 1, "output_dir": str(output), **keys}
+
+
+def full(base, output, train, **keys):
+    keys = {**lora(base, output, train), "adapter": "none", "learning_rate": 0.003, **keys}
+    return {key: value for key, value in keys.items() if not key.startswith("lora_")}
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def losses(run):
+    """(step, loss or validation loss) of every line, as Python's exact doubles."""
+    return [(line["step"], "loss" in line, line.get("loss", line.get("eval_loss")))
+            for line in read_lines(run / "metrics.jsonl")]
+
+
+def flip_byte(path, position=-1):
+    blob = bytearray(path.read_bytes())
+    blob[position] ^= 0x40
+    path.write_bytes(blob)
+
+
+def checkpoints(run):
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
