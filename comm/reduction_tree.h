@@ -11,7 +11,9 @@
 namespace cadre::comm {
 
 // Where a range of `size` > 1 micro-batches splits: the number that go left.
-constexpr std::size_t split_of(std::size_t size) { return std::bit_floor(size - 1); }
+constexpr std::size_t split_of(std::size_t size) {
+  return std::bit_floor(size - 1);
+}
 
 // to[i] += from[i]: the left operand of the tree is `to`.
 void add_in_place(std::span<float> to, std::span<const float> from);

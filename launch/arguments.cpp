@@ -18,20 +18,24 @@ std::string with_underscores(std::string name) {
 
 // Options that take no value unless it says true or false: what follows them is something else.
 bool is_flag(const std::string& name) {
-  static const std::set<std::string> kFlags = {"dry_run", "quiet", "help", "json", "chat", "version",
-                                               "overwrite_output_dir"};
+  static const std::set<std::string> kFlags = {
+      "dry_run", "quiet", "help", "json", "chat", "version", "overwrite_output_dir"};
   return kFlags.contains(name);
 }
 
-bool is_option(const std::string& word) { return word.starts_with("--") && word.size() > 2; }
+bool is_option(const std::string& word) {
+  return word.starts_with("--") && word.size() > 2;
+}
 
 // KEY=VALUE where KEY looks like one; a path with an equals sign in it does not.
 bool is_assignment(const std::string& word) {
   const std::size_t equals = word.find('=');
   if (equals == std::string::npos || equals == 0) return false;
-  return std::all_of(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(equals), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
-  }) && std::isalpha(static_cast<unsigned char>(word[0])) != 0;
+  return std::all_of(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(equals),
+                     [](char c) {
+                       return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+                     }) &&
+         std::isalpha(static_cast<unsigned char>(word[0])) != 0;
 }
 
 }  // namespace
@@ -99,8 +103,8 @@ std::int64_t integer_of(const std::string& key, const std::string& text, std::in
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
-    throw runtime::UserError(runtime::say("--", key, ": expected a whole number from ", low, " to ", high, ", found '",
-                                          text, "'"));
+    throw runtime::UserError(
+        runtime::say("--", key, ": expected a whole number from ", low, " to ", high, ", found '", text, "'"));
   }
   return value;
 }
@@ -108,9 +112,10 @@ std::int64_t integer_of(const std::string& key, const std::string& text, std::in
 double number_of(const std::string& key, const std::string& text, double low, double high) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) || value < low || value > high) {
-    throw runtime::UserError(runtime::say("--", key, ": expected a number from ", low, " to ", high, ", found '", text,
-                                          "'"));
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) || value < low ||
+      value > high) {
+    throw runtime::UserError(
+        runtime::say("--", key, ": expected a number from ", low, " to ", high, ", found '", text, "'"));
   }
   return value;
 }

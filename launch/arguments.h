@@ -11,8 +11,8 @@ namespace cadre::launch {
 
 struct Arguments {
   std::string verb;
-  std::vector<std::string> targets;          // what is neither option nor KEY=VALUE
-  std::vector<config::Override> options;     // in order; dashes in names are underscores; a bare --flag is "true"
+  std::vector<std::string> targets;       // what is neither option nor KEY=VALUE
+  std::vector<config::Override> options;  // in order; dashes in names are underscores; a bare --flag is "true"
 
   bool has(const std::string& key) const;
   // The last value given; `fallback` where there is none.

@@ -65,7 +65,8 @@ void answer_file(const Generator& generator, const std::string& path) {
     const auto* object = error ? nullptr : value.if_object();
     const auto* prompt = object == nullptr ? nullptr : object->if_contains("prompt");
     if (prompt == nullptr || !prompt->is_string()) {
-      throw runtime::UserError(runtime::say(path, ":", row, ": expected {\"prompt\": \"…\"}, found ", line.substr(0, 60)));
+      throw runtime::UserError(
+          runtime::say(path, ":", row, ": expected {\"prompt\": \"…\"}, found ", line.substr(0, 60)));
     }
     const std::string text(prompt->as_string());
     std::cout << boost::json::serialize(boost::json::object{{"prompt", text}, {"text", generator.text_after(text)}})
@@ -88,9 +89,10 @@ int generate(Arguments arguments) {
   sampling.top_p = number_of("top_p", arguments.get("top_p", "1"), 0, 1);
   sampling.seed = static_cast<std::uint64_t>(integer_of("seed", arguments.get("seed", "42"), 0, INT64_MAX));
 
-  const run::TunedModel model = run::open_tuned_model(
-      arguments.target("RUN or MODEL folder"),
-      {.base_model = arguments.get("base_model"), .adapter = arguments.get("adapter"), .dtype = arguments.get("dtype", "auto")});
+  const run::TunedModel model =
+      run::open_tuned_model(arguments.target("RUN or MODEL folder"), {.base_model = arguments.get("base_model"),
+                                                                      .adapter = arguments.get("adapter"),
+                                                                      .dtype = arguments.get("dtype", "auto")});
   const tokenizer::Tokenizer tokenizer = model.load_tokenizer();
   sampling.stop_ids = model.decoder->spec().eos_token_ids;
   if (const auto eos = tokenizer.eos_id()) sampling.stop_ids.push_back(*eos);

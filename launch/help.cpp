@@ -53,15 +53,19 @@ void print_train(std::ostream& out) {
 void print_help(const std::string& verb, std::ostream& out) {
   static const std::map<std::string, std::string> kTexts = {
       {"generate", kGenerate},
-      {"merge", "cadre merge RUN [--output DIR] [--base_model DIR]: the adapter merged into its base, as a Hugging Face "
-                "folder in the base's dtype; RUN/merged where no output is named\n"},
-      {"verify", "cadre verify RUN: recomputes the hashes of result, base and checkpoints, and checks that the ledger "
-                 "has every step once and every sample once an epoch; exit code 1 where one does not hold\n"},
+      {"merge",
+       "cadre merge RUN [--output DIR] [--base_model DIR]: the adapter merged into its base, as a Hugging Face "
+       "folder in the base's dtype; RUN/merged where no output is named\n"},
+      {"verify",
+       "cadre verify RUN: recomputes the hashes of result, base and checkpoints, and checks that the ledger "
+       "has every step once and every sample once an epoch; exit code 1 where one does not hold\n"},
       {"status", "cadre status RUN [--json]: state, step, ranks and last events of a run, alive or not\n"},
-      {"stop", "cadre stop RUN: asks a live run to write a checkpoint and end; the same train command goes on from it\n"},
+      {"stop",
+       "cadre stop RUN: asks a live run to write a checkpoint and end; the same train command goes on from it\n"},
       {"doctor", "cadre doctor: what this machine has and lacks, each with the command that mends it\n"},
-      {"init", "cadre init CONFIG.json --text FILE --output DIR [--vocab_size N]: a model folder with this configuration "
-               "and a byte-level BPE tokenizer made from the text; `init_from_config: true` trains it from nothing\n"}};
+      {"init",
+       "cadre init CONFIG.json --text FILE --output DIR [--vocab_size N]: a model folder with this configuration "
+       "and a byte-level BPE tokenizer made from the text; `init_from_config: true` trains it from nothing\n"}};
   if (verb == "train") return print_train(out);
   const auto text = kTexts.find(verb);
   out << (text == kTexts.end() ? kOverview : text->second);

@@ -37,7 +37,8 @@ int init(Arguments arguments) {
   boost::json::value config = boost::json::parse(runtime::read_file(config_path, kMaxConfigBytes), error);
   if (error || !config.is_object()) throw runtime::UserError(config_path + ": expected a JSON object");
   const std::string text = runtime::read_file(arguments.get("text"), kMaxTextBytes);
-  const std::string tokenizer = tokenizer::train_byte_level_bpe(text, static_cast<std::size_t>(vocab_size), {kEndOfText});
+  const std::string tokenizer =
+      tokenizer::train_byte_level_bpe(text, static_cast<std::size_t>(vocab_size), {kEndOfText});
   const tokenizer::Tokenizer made = tokenizer::Tokenizer::from_json(tokenizer, "the new tokenizer");
   const std::int64_t end_of_text = *made.token_to_id(kEndOfText);
   boost::json::object& keys = config.as_object();
@@ -50,10 +51,10 @@ int init(Arguments arguments) {
   std::filesystem::create_directories(output);
   runtime::write_file_atomically(output / "config.json", config_text);
   runtime::write_file_atomically(output / "tokenizer.json", tokenizer);
-  runtime::write_file_atomically(output / "tokenizer_config.json",
-                                 runtime::json_pretty(boost::json::object{{"bos_token", kEndOfText},
-                                                                         {"eos_token", kEndOfText},
-                                                                         {"tokenizer_class", "PreTrainedTokenizerFast"}}));
+  runtime::write_file_atomically(
+      output / "tokenizer_config.json",
+      runtime::json_pretty(boost::json::object{
+          {"bos_token", kEndOfText}, {"eos_token", kEndOfText}, {"tokenizer_class", "PreTrainedTokenizerFast"}}));
   std::cout << output.string() << ": " << made.vocab_size() << " tokens; train it with init_from_config: true\n";
   return kDone;
 }

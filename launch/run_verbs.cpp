@@ -1,9 +1,9 @@
 // Verbs that ask about a run or act on a live one.
-#include <csignal>
+#include <unistd.h>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <iostream>
-#include <unistd.h>
 
 #include "launch/doctor.h"
 #include "launch/exit_code.h"
@@ -43,7 +43,8 @@ int stop(Arguments arguments) {
     throw runtime::UserError(target + ": the run lives on " + state.holder->host + "; call cadre stop there");
   }
   if (kill(static_cast<pid_t>(state.holder->pid), SIGTERM) != 0) {
-    throw runtime::UserError(runtime::say(target, ": process ", state.holder->pid, " cannot be signalled: ", std::strerror(errno)));
+    throw runtime::UserError(
+        runtime::say(target, ": process ", state.holder->pid, " cannot be signalled: ", std::strerror(errno)));
   }
   std::cout << "process " << state.holder->pid << " was asked to write a checkpoint and end\n";
   return kDone;

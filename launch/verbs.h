@@ -1,5 +1,5 @@
-// The verbs of the command line. Each takes its arguments, prints to stdout what was asked for and returns an exit code;
-// what goes wrong is thrown.
+// The verbs of the command line. Each takes its arguments, prints to stdout what was asked for and returns an exit
+// code; what goes wrong is thrown.
 #pragma once
 
 #include "launch/arguments.h"

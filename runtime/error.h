@@ -32,14 +32,15 @@ std::string say(const Parts&... parts) {
 }
 
 [[noreturn]] inline void check_failed(const char* file, int line, const char* condition, const std::string& values) {
-  throw std::logic_error(say(file, ":", line, ": internal check failed: ", condition, values.empty() ? "" : ": ", values));
+  throw std::logic_error(
+      say(file, ":", line, ": internal check failed: ", condition, values.empty() ? "" : ": ", values));
 }
 
 }  // namespace cadre::runtime
 
 // CADRE_CHECK(a == b, "a = ", a, ", b = ", b): an invariant, checked in every build type.
-#define CADRE_CHECK(condition, ...)                                                                     \
-  do {                                                                                                  \
-    if (!(condition)) [[unlikely]]                                                                      \
+#define CADRE_CHECK(condition, ...)                                                                       \
+  do {                                                                                                    \
+    if (!(condition)) [[unlikely]]                                                                        \
       ::cadre::runtime::check_failed(__FILE__, __LINE__, #condition, ::cadre::runtime::say(__VA_ARGS__)); \
   } while (false)

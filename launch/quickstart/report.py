@@ -1,15 +1,18 @@
-"""Puts the base's answers beside the tuned model's.
+"""Puts the base's answers beside the tuned model's: a letter for each of a few teams, then the share that is right.
 
     report.py test.jsonl base_answers.jsonl tuned_answers.jsonl
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
+SHOWN = 3  # letters
+
 
 def lines(path):
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 def answer(row):
@@ -26,13 +29,16 @@ def main():
     base = [answer(row) for row in lines(sys.argv[2])]
     tuned = [answer(row) for row in lines(sys.argv[3])]
     assert len(rows) == len(base) == len(tuned), (len(rows), len(base), len(tuned))
+    good, plain = ("\033[1;32m", "\033[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
 
-    for i in range(0, len(rows), max(1, len(rows) // 4)):
+    first_of_team = {row["answer"]: i for i, row in reversed(list(enumerate(rows)))}
+    for i in sorted(first_of_team.values())[:SHOWN]:
         print(f"\n  {rows[i]['prompt'].splitlines()[0]}")
         print(f"    expected   {rows[i]['answer'].strip()}")
         print(f"    base       {base[i][:70] or '(nothing)'}")
         print(f"    tuned      {tuned[i][:70] or '(nothing)'}")
-    print(f"\n  right on {len(rows)} letters that neither has seen:  base {share(rows, base):.0%}   tuned {share(rows, tuned):.0%}\n")
+    print(f"\n  right on {len(rows)} letters that neither has seen:  base {share(rows, base):.0%}   "
+          f"{good}tuned {share(rows, tuned):.0%}{plain}\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # The demonstration: a small base model from nothing, a LoRA on top of it, and both asked the same questions.
+# Writes outputs/quickstart anew. Takes about a minute on two cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 out=outputs/quickstart
 cadre=build/cadre
-say() { printf '\n== %s\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\033[1;36m' plain=$'\033[0m'; fi
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
+[ -x "$cadre" ] || { echo "$cadre is missing: run ./launch/quickstart.sh --setup-only first" >&2; exit 2; }
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -27,14 +31,15 @@ for model in base lora; do
 done
 /usr/bin/env python3 launch/quickstart/report.py "$out/data/test.jsonl" "$out/answers_base.jsonl" "$out/answers_lora.jsonl"
 
-cat <<END
-What was made:
+cat <<END_OF_TEXT
+${bold}What was made${plain}
   $out/base   the base model, a Hugging Face folder
-  $out/lora   the adapter ($(du -h "$out/lora/adapter_model.safetensors" | cut -f1)) as PEFT reads it, with run.json, metrics.jsonl, ledger.jsonl
+  $out/lora   the adapter ($(du -h "$out/lora/adapter_model.safetensors" | cut -f1)) as PEFT reads it, and the run's records
 
-What to try next:
-  $cadre generate $out/lora --prompt \$'Letter: Hi, my lamp makes a strange noise. Thank you.\nTeam:'
+${bold}What to try next${plain}
+  $cadre generate $out/lora --prompt \$'Letter: My lamp is broken.\nTeam:'
+  $cadre status $out/lora
   $cadre verify $out/lora
   $cadre merge $out/lora
-  $cadre train configs/lora-llama-3.1-8b.yaml --dry-run
-END
+  $cadre train configs/llama-3.1-8b-lora.yaml --base_model FOLDER --datasets.0.path ROWS.jsonl
+END_OF_TEXT

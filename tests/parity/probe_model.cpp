@@ -1,8 +1,9 @@
 // What the parity tests ask of the model: logits of given ids, gradients of given micro-batches, with one declared
 // difference of the architecture switched off where a test wants to see that it matters.
 //
-//   probe_model logits    --model DIR [--adapter DIR] --input IN --output OUT [--dtype float32|bfloat16] [--mutate NAME]
-//   probe_model gradients --model DIR [--adapter DIR | --full] --input IN --output OUT [--dtype …] [--checkpointing]
+//   probe_model logits    --model DIR [--adapter DIR] --input IN --output OUT [--dtype float32|bfloat16] [--mutate
+//   NAME] probe_model gradients --model DIR [--adapter DIR | --full] --input IN --output OUT [--dtype …]
+//   [--checkpointing]
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -45,24 +46,44 @@ const std::map<std::string, std::function<void(model_folder::ModelSpec&)>> kMuta
     {"attention_softcap", [](auto& s) { s.attention_softcap = 0; }},
     {"final_softcap", [](auto& s) { s.final_softcap = 0; }},
     {"attention_scale", [](auto& s) { s.attention_scale = 2 / std::sqrt(static_cast<double>(s.head_dim)); }},
-    {"sliding_window", [](auto& s) { for (auto& layer : s.layers) layer.sliding_window = 0; }},
-    {"rope_scaling", [](auto& s) { for (auto& rope : s.ropes) rope.kind = model_folder::RopeKind::kDefault; }},
-    {"rope_local", [](auto& s) { for (auto& layer : s.layers) layer.rope = s.layers.back().rope; }},
-    {"partial_rotary", [](auto& s) {
+    {"sliding_window",
+     [](auto& s) {
+       for (auto& layer : s.layers) layer.sliding_window = 0;
+     }},
+    {"rope_scaling",
+     [](auto& s) {
+       for (auto& rope : s.ropes) rope.kind = model_folder::RopeKind::kDefault;
+     }},
+    {"rope_local",
+     [](auto& s) {
+       for (auto& layer : s.layers) layer.rope = s.layers.back().rope;
+     }},
+    {"partial_rotary",
+     [](auto& s) {
        for (auto& rope : s.ropes) {
          rope.rotary_dim = s.head_dim;
          const auto half = static_cast<std::size_t>(s.head_dim / 2);
          if (!rope.short_factor.empty()) rope.short_factor.resize(half, 1.0), rope.long_factor.resize(half, 1.0);
        }
      }},
-    {"activation", [](auto& s) {
+    {"activation",
+     [](auto& s) {
        s.activation = s.activation == model_folder::Activation::kSilu ? model_folder::Activation::kGelu
                                                                       : model_folder::Activation::kSilu;
      }},
     {"rms_norm_eps", [](auto& s) { s.rms_norm_eps = 0.1; }},
-    {"longrope_per_document", [](auto& s) { for (auto& rope : s.ropes) rope.long_factor = rope.short_factor; }},
-    {"dynamic_per_document", [](auto& s) { for (auto& rope : s.ropes) rope.max_position_embeddings = 1 << 20; }},
-    {"attention_factor", [](auto& s) { for (auto& rope : s.ropes) rope.attention_factor = 1.0; }},
+    {"longrope_per_document",
+     [](auto& s) {
+       for (auto& rope : s.ropes) rope.long_factor = rope.short_factor;
+     }},
+    {"dynamic_per_document",
+     [](auto& s) {
+       for (auto& rope : s.ropes) rope.max_position_embeddings = 1 << 20;
+     }},
+    {"attention_factor",
+     [](auto& s) {
+       for (auto& rope : s.ropes) rope.attention_factor = 1.0;
+     }},
     {"tie_word_embeddings", [](auto& s) { s.tie_word_embeddings = !s.tie_word_embeddings; }},
     // Takes the norm after attention for the one before the MLP, as in architectures without post norms.
     {"post_norms", [](auto& s) { s.post_norms = false; }},
@@ -127,7 +148,8 @@ int probe(int argc, char** argv) {
     data::Step step;
     for (std::size_t m = 0; m + 1 < cuts.size(); ++m) {
       data::MicroBatch& micro_batch = step.micro_batches.emplace_back();
-      for (std::int64_t row = cuts[m]; row < cuts[m + 1]; ++row) micro_batch.rows.push_back(static_cast<std::uint32_t>(row));
+      for (std::int64_t row = cuts[m]; row < cuts[m + 1]; ++row)
+        micro_batch.rows.push_back(static_cast<std::uint32_t>(row));
     }
     const run::StepGradient gradient =
         run::compute_gradient(decoder, dataset, step, {.checkpointing = options.contains("--checkpointing")});

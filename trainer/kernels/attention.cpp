@@ -14,7 +14,9 @@ namespace {
 constexpr std::int64_t kKeyTile = 64;    // keys in a tile
 constexpr std::int64_t kQueryRows = 64;  // rows in a query tile: the heads of a group stacked over the queries
 
-std::int64_t padded(std::int64_t n) { return (n + kTileColumns - 1) / kTileColumns * kTileColumns; }
+std::int64_t padded(std::int64_t n) {
+  return (n + kTileColumns - 1) / kTileColumns * kTileColumns;
+}
 
 // The work of one thread at a time: one document's queries of the heads that share one key-value head.
 struct Group {
@@ -193,7 +195,8 @@ void backward_group(const Group& group, const AttentionSaved<T>& saved, T* dq, T
 
   std::vector<float> key_tile(kKeyTile * width), keys_transposed(dim * kKeyTile), value_tile(kKeyTile * width);
   std::vector<float> values_transposed(dim * kKeyTile), d_keys(kKeyTile * width), d_values(kKeyTile * width);
-  std::vector<float> p(max_rows * kKeyTile), dp(max_rows * kKeyTile), slope(shape.softcap > 0 ? max_rows * kKeyTile : 0);
+  std::vector<float> p(max_rows * kKeyTile), dp(max_rows * kKeyTile),
+      slope(shape.softcap > 0 ? max_rows * kKeyTile : 0);
 
   for (std::int64_t key = 0; key < group.document.k_rows; key += kKeyTile) {
     const std::int64_t keys = std::min(kKeyTile, group.document.k_rows - key), columns = padded(keys);
@@ -266,8 +269,8 @@ void for_each_group(const AttentionShape& shape, std::span<const AttentionDocume
 }  // namespace
 
 template <typename T>
-void attention_forward(const AttentionShape& shape, std::span<const AttentionDocument> documents, const T* q, const T* k,
-                       const T* v, T* out, float* log_sum_exp) {
+void attention_forward(const AttentionShape& shape, std::span<const AttentionDocument> documents, const T* q,
+                       const T* k, const T* v, T* out, float* log_sum_exp) {
   for_each_group(shape, documents, [&](const Group& group) { forward_group(group, q, k, v, out, log_sum_exp); });
 }
 
@@ -281,8 +284,8 @@ template void attention_forward(const AttentionShape&, std::span<const Attention
                                 const float*, float*, float*);
 template void attention_forward(const AttentionShape&, std::span<const AttentionDocument>, const Bf16*, const Bf16*,
                                 const Bf16*, Bf16*, float*);
-template void attention_backward(const AttentionShape&, std::span<const AttentionDocument>, const AttentionSaved<float>&,
-                                 float*, float*, float*);
+template void attention_backward(const AttentionShape&, std::span<const AttentionDocument>,
+                                 const AttentionSaved<float>&, float*, float*, float*);
 template void attention_backward(const AttentionShape&, std::span<const AttentionDocument>, const AttentionSaved<Bf16>&,
                                  Bf16*, Bf16*, Bf16*);
 

@@ -23,11 +23,11 @@ struct AttentionDocument {
   std::int64_t q_begin = 0, q_rows = 0, k_begin = 0, k_rows = 0;
 };
 
-// q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] with the strides of `shape`; out [rows, heads, head_dim]
-// contiguous; log_sum_exp [rows, heads] for the backward pass.
+// q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] with the strides of `shape`; out [rows, heads,
+// head_dim] contiguous; log_sum_exp [rows, heads] for the backward pass.
 template <typename T>
-void attention_forward(const AttentionShape& shape, std::span<const AttentionDocument> documents, const T* q, const T* k,
-                       const T* v, T* out, float* log_sum_exp);
+void attention_forward(const AttentionShape& shape, std::span<const AttentionDocument> documents, const T* q,
+                       const T* k, const T* v, T* out, float* log_sum_exp);
 
 // What attention_forward was given and made, and the gradient of `out`.
 template <typename T>

@@ -16,6 +16,7 @@ struct CrossEntropyShape {
 // logits [rows, vocab]; targets [rows] in [0, vocab); losses [rows] receive −log p(target). With `gradient`, the logits
 // become gradient_scale · d loss / d logit.
 template <typename T>
-void cross_entropy(const CrossEntropyShape& shape, bool gradient, T* logits, const std::int64_t* targets, float* losses);
+void cross_entropy(const CrossEntropyShape& shape, bool gradient, T* logits, const std::int64_t* targets,
+                   float* losses);
 
 }  // namespace cadre::kernels

@@ -12,7 +12,8 @@ void dropout(const DropoutKey& key, float p, std::int64_t n, const From* x, To* 
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
   const float scale = 1.0f / (1.0f - p);
   const std::array<std::uint32_t, 2> philox_key = {
-      static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32) ^ ((key.site + 1) * 0x9E3779B9u)};
+      static_cast<std::uint32_t>(key.seed),
+      static_cast<std::uint32_t>(key.seed >> 32) ^ ((key.site + 1) * 0x9E3779B9u)};
   const std::int64_t blocks = (n + 3) / 4;
 #pragma omp parallel for schedule(static) if (n > (1 << 14))
   for (std::int64_t b = 0; b < blocks; ++b) {

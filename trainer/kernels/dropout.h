@@ -1,4 +1,5 @@
-// Inverted dropout whose mask is a pure function of where it is used: no state, the same on every rank and at every try.
+// Inverted dropout whose mask is a pure function of where it is used: no state, the same on every rank and at every
+// try.
 #pragma once
 
 #include <cstdint>

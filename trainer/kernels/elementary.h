@@ -1,5 +1,5 @@
-// exp, tanh, erf-free GELU and their kin in branch-free fp32 that the compiler vectorises. The same code everywhere gives
-// the same bits everywhere, which libm and vendor vector libraries do not promise.
+// exp, tanh, erf-free GELU and their kin in branch-free fp32 that the compiler vectorises. The same code everywhere
+// gives the same bits everywhere, which libm and vendor vector libraries do not promise.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,9 @@ inline float exp_fp32(float x) {
 }
 
 // 1 / (1 + e^−x).
-inline float sigmoid_fp32(float x) { return 1.0f / (1.0f + exp_fp32(-x)); }
+inline float sigmoid_fp32(float x) {
+  return 1.0f / (1.0f + exp_fp32(-x));
+}
 
 // tanh x; a polynomial near 0 (Cephes' tanhf), where the quotient of exponentials loses digits.
 inline float tanh_fp32(float x) {

@@ -70,18 +70,24 @@ void backward(std::int64_t rows, std::int64_t width, const T* gate_up, const T* 
 template <typename T>
 void gated_forward(Gate gate, std::int64_t rows, std::int64_t width, const T* gate_up, T* y) {
   switch (gate) {
-    case Gate::kSilu: return forward<Silu>(rows, width, gate_up, y);
-    case Gate::kGelu: return forward<Gelu>(rows, width, gate_up, y);
-    case Gate::kGeluTanh: return forward<GeluTanh>(rows, width, gate_up, y);
+    case Gate::kSilu:
+      return forward<Silu>(rows, width, gate_up, y);
+    case Gate::kGelu:
+      return forward<Gelu>(rows, width, gate_up, y);
+    case Gate::kGeluTanh:
+      return forward<GeluTanh>(rows, width, gate_up, y);
   }
 }
 
 template <typename T>
 void gated_backward(Gate gate, std::int64_t rows, std::int64_t width, const T* gate_up, const T* dy, T* d_gate_up) {
   switch (gate) {
-    case Gate::kSilu: return backward<Silu>(rows, width, gate_up, dy, d_gate_up);
-    case Gate::kGelu: return backward<Gelu>(rows, width, gate_up, dy, d_gate_up);
-    case Gate::kGeluTanh: return backward<GeluTanh>(rows, width, gate_up, dy, d_gate_up);
+    case Gate::kSilu:
+      return backward<Silu>(rows, width, gate_up, dy, d_gate_up);
+    case Gate::kGelu:
+      return backward<Gelu>(rows, width, gate_up, dy, d_gate_up);
+    case Gate::kGeluTanh:
+      return backward<GeluTanh>(rows, width, gate_up, dy, d_gate_up);
   }
 }
 

@@ -49,9 +49,8 @@ void rms_norm_backward(const NormShape& shape, const T* x, const W* weight, cons
     const T* g = dy + r * shape.width;
     T* out = dx + r * shape.width;
     const float inverse = inverse_rms[r];
-    const float dot = lane_sum(shape.width, [=](std::int64_t i) {
-      return to_float(g[i]) * (offset + to_float(weight[i])) * to_float(in[i]);
-    });
+    const float dot = lane_sum(
+        shape.width, [=](std::int64_t i) { return to_float(g[i]) * (offset + to_float(weight[i])) * to_float(in[i]); });
     const float mean = dot * inverse * inverse / static_cast<float>(shape.width);
     for (std::int64_t i = 0; i < shape.width; ++i) {
       out[i] = from_float<T>(inverse * (to_float(g[i]) * (offset + to_float(weight[i])) - to_float(in[i]) * mean));

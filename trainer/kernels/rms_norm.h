@@ -20,7 +20,8 @@ void rms_norm_forward(const NormShape& shape, const T* x, const W* weight, T* y,
 
 // dx [rows, width] contiguous.
 template <typename T, typename W>
-void rms_norm_backward(const NormShape& shape, const T* x, const W* weight, const float* inverse_rms, const T* dy, T* dx);
+void rms_norm_backward(const NormShape& shape, const T* x, const W* weight, const float* inverse_rms, const T* dy,
+                       T* dx);
 
 // dw[width] = Σ over rows of dy · x / rms, added up in row order.
 template <typename T>

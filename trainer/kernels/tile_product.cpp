@@ -41,12 +41,23 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a
     const float* rest_a = a + i * a_row;
     float* rest_c = c + i * ldc + j;
     switch (m - i) {
-      case 5: block<5>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc); break;
-      case 4: block<4>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc); break;
-      case 3: block<3>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc); break;
-      case 2: block<2>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc); break;
-      case 1: block<1>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc); break;
-      default: break;
+      case 5:
+        block<5>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc);
+        break;
+      case 4:
+        block<4>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc);
+        break;
+      case 3:
+        block<3>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc);
+        break;
+      case 2:
+        block<2>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc);
+        break;
+      case 1:
+        block<1>(k, rest_a, a_row, a_column, b + j, ldb, rest_c, ldc);
+        break;
+      default:
+        break;
     }
   }
 }

@@ -15,8 +15,8 @@ using torch::autograd::Function;
 using torch::autograd::variable_list;
 using LayerFunction = std::function<at::Tensor(const at::Tensor&)>;
 
-// Gradient checkpointing (Chen et al. 2016). `anchor` is any leaf that needs a gradient: without it a first layer, whose
-// input needs none, would be left out of the graph. Leaves inside receive theirs from the inner backward pass.
+// Gradient checkpointing (Chen et al. 2016). `anchor` is any leaf that needs a gradient: without it a first layer,
+// whose input needs none, would be left out of the graph. Leaves inside receive theirs from the inner backward pass.
 struct Recomputed : Function<Recomputed> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& anchor,
                             const LayerFunction& layer) {
@@ -105,9 +105,9 @@ at::Tensor Decoder::run_layer(const Layer& layer, const at::Tensor& x, const Att
   if (layer.post_attention_norm.defined()) attended = normed(attended, layer.post_attention_norm);
   const at::Tensor middle = x + attended;
 
-  const auto gate = spec_.activation == model_folder::Activation::kSilu     ? kernels::Gate::kSilu
+  const auto gate = spec_.activation == model_folder::Activation::kSilu   ? kernels::Gate::kSilu
                     : spec_.activation == model_folder::Activation::kGelu ? kernels::Gate::kGelu
-                                                                            : kernels::Gate::kGeluTanh;
+                                                                          : kernels::Gate::kGeluTanh;
   at::Tensor mlp = layer.gate_up.apply(normed(middle, layer.mlp_norm), pass.lora_dropout, pass.key);
   mlp = layer.down.apply(gated(gate, mlp), pass.lora_dropout, pass.key);
   if (layer.post_mlp_norm.defined()) mlp = normed(mlp, layer.post_mlp_norm);
@@ -139,7 +139,9 @@ at::Tensor Decoder::hidden(const Batch& batch, const Pass& pass) const {
   return x;
 }
 
-at::Tensor Decoder::head_weight() const { return (head_.defined() ? head_ : embedding_).to(compute_); }
+at::Tensor Decoder::head_weight() const {
+  return (head_.defined() ? head_ : embedding_).to(compute_);
+}
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
   const at::Tensor result = at::linear(normed(hidden, final_norm_), head_weight()).to(at::kFloat);
@@ -166,7 +168,8 @@ KeyValueCache Decoder::make_cache(std::int64_t capacity) const {
 at::Tensor Decoder::extend(const std::vector<std::int64_t>& ids, KeyValueCache& cache) const {
   at::NoGradGuard no_grad;
   const auto rows = static_cast<std::int64_t>(ids.size());
-  CADRE_CHECK(cache.length + rows <= cache.capacity, cache.length, " + ", rows, " tokens in a cache of ", cache.capacity);
+  CADRE_CHECK(cache.length + rows <= cache.capacity, cache.length, " + ", rows, " tokens in a cache of ",
+              cache.capacity);
   auto plan = std::make_shared<AttentionPlan>();
   plan->documents.push_back({0, rows, 0, cache.length + rows});
   const std::vector<RopeRows> positions{{cache.length, rows, cache.length + rows}};

@@ -22,17 +22,17 @@ namespace cadre::model {
 struct Trained {
   enum class Method { kNothing, kAdapter, kFull };
   Method method = Method::kNothing;
-  std::vector<LoraTarget> targets;            // kAdapter
+  std::vector<LoraTarget> targets;  // kAdapter
   bool use_dora = false;
-  std::vector<std::string> modules_to_save;   // kAdapter: "embed_tokens", "lm_head"
-  double loraplus_lr_ratio = 1.0;             // learning rate of B over that of A (Hayou et al. 2024)
+  std::vector<std::string> modules_to_save;  // kAdapter: "embed_tokens", "lm_head"
+  double loraplus_lr_ratio = 1.0;            // learning rate of B over that of A (Hayou et al. 2024)
 };
 
 // How one forward pass is run.
 struct Pass {
-  double lora_dropout = 0;      // 0 outside training
+  double lora_dropout = 0;  // 0 outside training
   kernels::DropoutKey key;
-  bool checkpointing = false;   // keep each layer's input only and compute the rest again on the way back
+  bool checkpointing = false;  // keep each layer's input only and compute the rest again on the way back
 };
 
 // Keys and values of a document that is being generated.
@@ -48,7 +48,8 @@ class Decoder {
  public:
   // compute: kFloat or kBFloat16. Frozen weights are held in it; trained ones in fp32 in parameters(). Adapter values
   // start at zero: initialise them (adapter/initialise.h) or load them. UserError: modules_to_save of another name.
-  Decoder(const model_folder::ModelSpec& spec, const TensorSource& source, at::ScalarType compute, const Trained& trained);
+  Decoder(const model_folder::ModelSpec& spec, const TensorSource& source, at::ScalarType compute,
+          const Trained& trained);
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

@@ -57,16 +57,15 @@ struct Decoder::Builder {
     const std::int64_t q = spec.num_attention_heads * spec.head_dim, kv = spec.num_key_value_heads * spec.head_dim;
     if (spec.fused_projections) {
       layer.qkv = projection({{prefix + "self_attn.qkv_proj", q + 2 * kv}}, spec.hidden_size, spec.qkv_bias);
-      layer.gate_up = projection({{prefix + "mlp.gate_up_proj", 2 * spec.intermediate_size}}, spec.hidden_size,
-                                 spec.mlp_bias);
+      layer.gate_up =
+          projection({{prefix + "mlp.gate_up_proj", 2 * spec.intermediate_size}}, spec.hidden_size, spec.mlp_bias);
     } else {
-      layer.qkv = projection({{prefix + "self_attn.q_proj", q},
-                              {prefix + "self_attn.k_proj", kv},
-                              {prefix + "self_attn.v_proj", kv}},
-                             spec.hidden_size, spec.qkv_bias);
-      layer.gate_up = projection({{prefix + "mlp.gate_proj", spec.intermediate_size},
-                                  {prefix + "mlp.up_proj", spec.intermediate_size}},
-                                 spec.hidden_size, spec.mlp_bias);
+      layer.qkv = projection(
+          {{prefix + "self_attn.q_proj", q}, {prefix + "self_attn.k_proj", kv}, {prefix + "self_attn.v_proj", kv}},
+          spec.hidden_size, spec.qkv_bias);
+      layer.gate_up = projection(
+          {{prefix + "mlp.gate_proj", spec.intermediate_size}, {prefix + "mlp.up_proj", spec.intermediate_size}},
+          spec.hidden_size, spec.mlp_bias);
     }
     layer.o = projection({{prefix + "self_attn.o_proj", spec.hidden_size}}, q, spec.o_bias);
     layer.down = projection({{prefix + "mlp.down_proj", spec.hidden_size}}, spec.intermediate_size, spec.mlp_bias);
@@ -113,10 +112,10 @@ struct Decoder::Builder {
       CADRE_CHECK(target->second->in_features == projection.in_features && target->second->out_features == part.rows,
                   part.module);
       projection.adapted_parts.push_back(i);
-      projection.lora.slices.push_back({part.row_begin, part.rows, target->second->rank, target->second->scaling,
-                                        next_site++});
-      indices.push_back(declare(peft_name(part.module, "lora_A.weight"),
-                                {target->second->rank, projection.in_features}));
+      projection.lora.slices.push_back(
+          {part.row_begin, part.rows, target->second->rank, target->second->scaling, next_site++});
+      indices.push_back(
+          declare(peft_name(part.module, "lora_A.weight"), {target->second->rank, projection.in_features}));
     }
     for (std::size_t i = 0; i < projection.adapted_parts.size(); ++i) {
       const Projection::Part& part = projection.parts[projection.adapted_parts[i]];
@@ -171,8 +170,8 @@ struct Decoder::Builder {
       projection.magnitude.push_back(model.space_.leaf(indices[2 * adapters + i]));
       const Projection::Part& part = projection.parts[projection.adapted_parts[i]];
       // DoRA starts where B = 0 leaves the norm of the base's rows.
-      projection.magnitude.back().copy_(at::linalg_vector_norm(
-          projection.weight.narrow(0, part.row_begin, part.rows).to(at::kFloat), 2, {1}));
+      projection.magnitude.back().copy_(
+          at::linalg_vector_norm(projection.weight.narrow(0, part.row_begin, part.rows).to(at::kFloat), 2, {1}));
     }
   }
 
@@ -205,7 +204,8 @@ struct Decoder::Builder {
     for (std::size_t i = 0; i < spec.layers.size(); ++i) {
       Layer& layer = *model.layers_.emplace_back(std::make_unique<Layer>());
       shape_layer(layer, i);
-      for (Projection* projection : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) declare_projection(*projection);
+      for (Projection* projection : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down})
+        declare_projection(*projection);
       for (const auto& [name, width, place] : norms(layer, i)) declare_tensor(name, {width});
     }
     declare_tensor("model.norm.weight", {spec.hidden_size});
@@ -216,7 +216,8 @@ struct Decoder::Builder {
     for (std::size_t i = 0; i < model.layers_.size(); ++i) {
       Layer& layer = *model.layers_[i];
       for (Projection* projection : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) fill_projection(*projection);
-      for (const auto& [name, width, place] : norms(layer, i)) *place = model.vectors_[name] = fill_tensor(name, {width});
+      for (const auto& [name, width, place] : norms(layer, i))
+        *place = model.vectors_[name] = fill_tensor(name, {width});
     }
     model.final_norm_ = model.vectors_["model.norm.weight"] = fill_tensor("model.norm.weight", {spec.hidden_size});
     if (!tied) model.head_ = fill_tensor("lm_head.weight", table);

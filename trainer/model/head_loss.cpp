@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "trainer/kernels/cross_entropy.h"
-#include "trainer/model/operators.h"
 #include "trainer/model/held.h"
+#include "trainer/model/operators.h"
 #include "trainer/model/storage.h"
 
 namespace cadre::model {
@@ -70,9 +70,8 @@ HeadLoss head_loss(const at::Tensor& h, const at::Tensor& weight, const std::vec
   CADRE_CHECK(h.size(0) == static_cast<std::int64_t>(targets.size()), h.size(0), " rows, ", targets.size(), " targets");
   HeadLoss result;
   const bool grad = at::GradMode::is_enabled();
-  result.scaled_loss =
-      HeadLossFunction::apply(h, weight, HeadCall{&targets, softcap, gradient_scale, &result.loss_sum},
-                              grad && h.requires_grad(), grad && weight.requires_grad());
+  result.scaled_loss = HeadLossFunction::apply(h, weight, HeadCall{&targets, softcap, gradient_scale, &result.loss_sum},
+                                               grad && h.requires_grad(), grad && weight.requires_grad());
   return result;
 }
 

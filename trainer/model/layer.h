@@ -9,7 +9,7 @@ struct Decoder::Layer {
   std::int64_t sliding_window = 0;
   std::size_t rope = 0;
   Projection qkv, o, gate_up, down;
-  at::Tensor input_norm, mlp_norm;              // before attention, before the MLP
+  at::Tensor input_norm, mlp_norm;                // before attention, before the MLP
   at::Tensor post_attention_norm, post_mlp_norm;  // after them; undefined where the architecture has none
   at::Tensor q_norm, k_norm;
 };

@@ -9,7 +9,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-at::Tensor in_fp32(const at::Tensor& x) { return x.scalar_type() == at::kFloat ? x : x.to(at::kFloat); }
+at::Tensor in_fp32(const at::Tensor& x) {
+  return x.scalar_type() == at::kFloat ? x : x.to(at::kFloat);
+}
 
 kernels::DropoutKey key_of(const LoraCall& call, const LoraSlice& slice) {
   kernels::DropoutKey key = call.key;
@@ -19,7 +21,8 @@ kernels::DropoutKey key_of(const LoraCall& call, const LoraSlice& slice) {
 
 at::Tensor dropped(const at::Tensor& x, const LoraCall& call, const LoraSlice& slice) {
   at::Tensor y = at::empty_like(x);
-  kernels::dropout(key_of(call, slice), static_cast<float>(call.dropout), x.numel(), data_of<float>(x), data_of<float>(y));
+  kernels::dropout(key_of(call, slice), static_cast<float>(call.dropout), x.numel(), data_of<float>(x),
+                   data_of<float>(y));
   return y;
 }
 

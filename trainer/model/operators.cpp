@@ -158,10 +158,10 @@ struct Attention : Function<Attention> {
       const std::int64_t to_k = call.heads * call.head_dim, to_v = to_k + call.kv_heads * call.head_dim;
       const T* qkv = data_of<T>(rotated);
       T* d = data_of<T>(d_qkv);
-      kernels::attention_backward<T>(attention_shape(call), call.plan->documents,
-                                     {qkv, qkv + to_k, qkv + to_v, data_of<T>(out), data_of<float>(log_sum_exp),
-                                      data_of<T>(d_out)},
-                                     d, d + to_k, d + to_v);
+      kernels::attention_backward<T>(
+          attention_shape(call), call.plan->documents,
+          {qkv, qkv + to_k, qkv + to_v, data_of<T>(out), data_of<float>(log_sum_exp), data_of<T>(d_out)}, d, d + to_k,
+          d + to_v);
     });
     rotate(d_qkv, call, true);
     return {d_qkv, {}};
@@ -175,7 +175,8 @@ struct KeyedDropout : Function<KeyedDropout> {
     at::ScalarType input_dtype;
   };
 
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, double p, const kernels::DropoutKey& key) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, double p,
+                            const kernels::DropoutKey& key) {
     const at::Tensor x = input.contiguous();
     at::Tensor y = at::empty(x.sizes(), x.options().dtype(at::kFloat));
     with_element_type(x.scalar_type(), [&](auto t) {
@@ -203,9 +204,13 @@ at::Tensor gated(kernels::Gate gate, const at::Tensor& gate_up) {
   return Gated::apply(gate_up, static_cast<std::int64_t>(gate));
 }
 
-at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call) { return Attention::apply(qkv, call); }
+at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call) {
+  return Attention::apply(qkv, call);
+}
 
-void rotate_queries_and_keys(at::Tensor& qkv, const AttentionCall& call) { rotate(qkv, call, false); }
+void rotate_queries_and_keys(at::Tensor& qkv, const AttentionCall& call) {
+  rotate(qkv, call, false);
+}
 
 at::Tensor keyed_dropout(const at::Tensor& x, double p, const kernels::DropoutKey& key) {
   return p > 0 ? KeyedDropout::apply(x, p, key) : x.to(at::kFloat);

@@ -46,8 +46,8 @@ struct LoraSlice {
 };
 struct LoraCall {
   std::vector<LoraSlice> slices;
-  double dropout = 0;           // 0 outside training
-  kernels::DropoutKey key;      // its site is replaced by each slice's
+  double dropout = 0;       // 0 outside training
+  kernels::DropoutKey key;  // its site is replaced by each slice's
 };
 // x W^T + bias, plus scaling · dropout(x) A^T B^T on each slice (Hu et al. 2021). W [out, in] frozen; a [Σ rank, in]
 // holds the slices' A one below the other, b[i] [rows, rank]; a and b in fp32, as is their part of the product.
@@ -57,8 +57,9 @@ at::Tensor lora_linear(const at::Tensor& x, const at::Tensor& weight, const at::
 // dropout(x) in fp32 under `key`; p = 0 only converts.
 at::Tensor keyed_dropout(const at::Tensor& x, double p, const kernels::DropoutKey& key);
 
-// Σ cross-entropy of softmax(softcap(h W^T)) against targets, times `gradient_scale`: a scalar whose backward pass gives
-// the gradient of h [rows, hidden] and, where it is trained, W [vocab, hidden]. Never holds more than a block of logits.
+// Σ cross-entropy of softmax(softcap(h W^T)) against targets, times `gradient_scale`: a scalar whose backward pass
+// gives the gradient of h [rows, hidden] and, where it is trained, W [vocab, hidden]. Never holds more than a block of
+// logits.
 struct HeadLoss {
   at::Tensor scaled_loss;  // [] fp32
   double loss_sum = 0;     // not scaled: added up in target order in fp64

@@ -28,7 +28,8 @@ void ParameterSpace::allocate() {
 }
 
 const Parameter* ParameterSpace::find(const std::string& name) const {
-  const auto it = std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
+  const auto it =
+      std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
   return it == parameters_.end() ? nullptr : &*it;
 }
 

@@ -15,8 +15,8 @@ struct Parameter {
   std::string name;  // as it is saved: PEFT's name, or Hugging Face's for full fine-tuning
   std::vector<std::int64_t> shape;
   std::int64_t offset = 0;
-  bool decays = true;      // weight decay applies: Hugging Face's rule, no biases and no norms
-  double lr_scale = 1.0;   // LoRA+ multiplies the learning rate of B
+  bool decays = true;     // weight decay applies: Hugging Face's rule, no biases and no norms
+  double lr_scale = 1.0;  // LoRA+ multiplies the learning rate of B
 
   std::int64_t elements() const;
 };

@@ -27,8 +27,8 @@ at::Tensor Projection::adapted_weight(std::size_t i) const {
                    lora_a.narrow(0, begin, slice.rank), 1, slice.scaling);
 }
 
-// y = m/n · (W x + scaling·B A x) + bias with n = ‖W + scaling·B·A‖ a row, a constant of the backward pass. With dropout,
-// PEFT adds W x undropped and takes the rest from the dropped input; so do we.
+// y = m/n · (W x + scaling·B A x) + bias with n = ‖W + scaling·B·A‖ a row, a constant of the backward pass. With
+// dropout, PEFT adds W x undropped and takes the rest from the dropped input; so do we.
 at::Tensor Projection::apply_dora(const at::Tensor& x, const at::Tensor& w, const at::Tensor& c,
                                   const LoraCall& call) const {
   std::vector<at::Tensor> columns;

@@ -36,8 +36,8 @@ struct Projection {
   // Adapters, in the order of parts; empty where none is.
   std::vector<std::size_t> adapted_parts;
   LoraCall lora;
-  at::Tensor lora_a;                // leaf [Σ rank, in]
-  std::vector<at::Tensor> lora_b;   // leaves [rows, rank]
+  at::Tensor lora_a;                  // leaf [Σ rank, in]
+  std::vector<at::Tensor> lora_b;     // leaves [rows, rank]
   std::vector<at::Tensor> magnitude;  // leaves [rows]; DoRA only (Liu et al. 2024)
 
   at::Tensor apply(const at::Tensor& x, double lora_dropout, const kernels::DropoutKey& key) const;

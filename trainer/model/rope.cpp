@@ -38,7 +38,8 @@ std::vector<float> llama3(const RopeSpec& spec) {
     if (wavelength > low_wavelength) {
       frequency = static_cast<float>(frequency / spec.factor);
     } else if (wavelength >= high_wavelength) {
-      const double smooth = (original / wavelength - spec.low_freq_factor) / (spec.high_freq_factor - spec.low_freq_factor);
+      const double smooth =
+          (original / wavelength - spec.low_freq_factor) / (spec.high_freq_factor - spec.low_freq_factor);
       frequency = static_cast<float>((1 - smooth) * frequency / spec.factor + smooth * frequency);
     }
   }
@@ -70,7 +71,8 @@ RopeFrequencies yarn(const RopeSpec& spec) {
   if (low == high) high += 0.001;
   const std::vector<float> position_powers = powers(spec.theta, spec.rotary_dim);
   for (std::size_t i = 0; i < position_powers.size(); ++i) {
-    const float ramp = std::clamp((static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
+    const float ramp =
+        std::clamp((static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
     const float extrapolated = 1.0f / position_powers[i];
     const float interpolated = 1.0f / (static_cast<float>(spec.factor) * position_powers[i]);
     result.inverse.push_back(interpolated * ramp + extrapolated * (1 - ramp));
@@ -108,16 +110,21 @@ std::vector<float> dynamic(const RopeSpec& spec, std::int64_t length) {
 
 RopeFrequencies rope_frequencies(const RopeSpec& spec, std::int64_t length) {
   switch (spec.kind) {
-    case RopeKind::kDefault: return {inverse_of(powers(spec.theta, spec.rotary_dim)), 1};
+    case RopeKind::kDefault:
+      return {inverse_of(powers(spec.theta, spec.rotary_dim)), 1};
     case RopeKind::kLinear: {
       RopeFrequencies result{inverse_of(powers(spec.theta, spec.rotary_dim)), 1};
       for (float& frequency : result.inverse) frequency /= static_cast<float>(spec.factor);
       return result;
     }
-    case RopeKind::kDynamic: return {dynamic(spec, length), 1};
-    case RopeKind::kLlama3: return {llama3(spec), 1};
-    case RopeKind::kYarn: return yarn(spec);
-    case RopeKind::kLongrope: return longrope(spec, length);
+    case RopeKind::kDynamic:
+      return {dynamic(spec, length), 1};
+    case RopeKind::kLlama3:
+      return {llama3(spec), 1};
+    case RopeKind::kYarn:
+      return yarn(spec);
+    case RopeKind::kLongrope:
+      return longrope(spec, length);
   }
   CADRE_CHECK(false, "rope kind ", static_cast<int>(spec.kind));
   return {};

@@ -10,16 +10,26 @@ namespace cadre::model {
 
 at::ScalarType scalar_type_of(safetensors::Dtype dtype) {
   switch (dtype) {
-    case safetensors::Dtype::kBool: return at::kBool;
-    case safetensors::Dtype::kU8: return at::kByte;
-    case safetensors::Dtype::kI8: return at::kChar;
-    case safetensors::Dtype::kI16: return at::kShort;
-    case safetensors::Dtype::kI32: return at::kInt;
-    case safetensors::Dtype::kI64: return at::kLong;
-    case safetensors::Dtype::kF16: return at::kHalf;
-    case safetensors::Dtype::kBF16: return at::kBFloat16;
-    case safetensors::Dtype::kF32: return at::kFloat;
-    case safetensors::Dtype::kF64: return at::kDouble;
+    case safetensors::Dtype::kBool:
+      return at::kBool;
+    case safetensors::Dtype::kU8:
+      return at::kByte;
+    case safetensors::Dtype::kI8:
+      return at::kChar;
+    case safetensors::Dtype::kI16:
+      return at::kShort;
+    case safetensors::Dtype::kI32:
+      return at::kInt;
+    case safetensors::Dtype::kI64:
+      return at::kLong;
+    case safetensors::Dtype::kF16:
+      return at::kHalf;
+    case safetensors::Dtype::kBF16:
+      return at::kBFloat16;
+    case safetensors::Dtype::kF32:
+      return at::kFloat;
+    case safetensors::Dtype::kF64:
+      return at::kDouble;
   }
   CADRE_CHECK(false, "dtype ", static_cast<int>(dtype));
   return at::kFloat;
@@ -40,11 +50,20 @@ safetensors::TensorView view_of(const at::Tensor& tensor) {
   CADRE_CHECK(tensor.is_contiguous(), "a tensor to save");
   safetensors::TensorView view;
   switch (tensor.scalar_type()) {
-    case at::kFloat: view.dtype = safetensors::Dtype::kF32; break;
-    case at::kBFloat16: view.dtype = safetensors::Dtype::kBF16; break;
-    case at::kHalf: view.dtype = safetensors::Dtype::kF16; break;
-    case at::kLong: view.dtype = safetensors::Dtype::kI64; break;
-    default: CADRE_CHECK(false, "dtype ", static_cast<int>(tensor.scalar_type()));
+    case at::kFloat:
+      view.dtype = safetensors::Dtype::kF32;
+      break;
+    case at::kBFloat16:
+      view.dtype = safetensors::Dtype::kBF16;
+      break;
+    case at::kHalf:
+      view.dtype = safetensors::Dtype::kF16;
+      break;
+    case at::kLong:
+      view.dtype = safetensors::Dtype::kI64;
+      break;
+    default:
+      CADRE_CHECK(false, "dtype ", static_cast<int>(tensor.scalar_type()));
   }
   view.shape = tensor.sizes().vec();
   view.bytes = {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};

@@ -11,7 +11,8 @@ double learning_rate_at(std::int64_t step, const ScheduleOptions& options) {
   const auto now = static_cast<double>(step);
   if (now < warmup) return options.learning_rate * (now / std::max(1.0, warmup));
   switch (options.schedule) {
-    case Schedule::kConstant: return options.learning_rate;
+    case Schedule::kConstant:
+      return options.learning_rate;
     case Schedule::kLinear:
       return options.learning_rate * std::max(0.0, (total - now) / std::max(1.0, total - warmup));
     case Schedule::kCosine: {

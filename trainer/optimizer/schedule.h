@@ -14,7 +14,8 @@ struct ScheduleOptions {
   std::int64_t total_steps = 0;
 };
 
-// Of the update `step`, counted from 0 (transformers' optimization.py: get_{constant,linear,cosine}_schedule_with_warmup).
+// Of the update `step`, counted from 0 (transformers' optimization.py:
+// get_{constant,linear,cosine}_schedule_with_warmup).
 double learning_rate_at(std::int64_t step, const ScheduleOptions& options);
 
 }  // namespace cadre::optimizer

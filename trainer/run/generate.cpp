@@ -19,7 +19,8 @@ std::int64_t choose_token(const std::vector<float>& logits, const SamplingOption
   const double top = logits[static_cast<std::size_t>(order[0])];
   std::vector<double> weights;
   for (const std::int64_t id : order) {
-    weights.push_back(std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - top) / options.temperature));
+    weights.push_back(
+        std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - top) / options.temperature));
   }
   const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
   // The nucleus: tokens from the most likely one on until their share reaches top_p.
@@ -35,8 +36,7 @@ std::int64_t choose_token(const std::vector<float>& logits, const SamplingOption
 }
 
 std::vector<std::int64_t> generate(const model::Decoder& decoder, const std::vector<std::int64_t>& prompt,
-                                   const SamplingOptions& options,
-                                   const std::function<void(std::int64_t)>& on_token) {
+                                   const SamplingOptions& options, const std::function<void(std::int64_t)>& on_token) {
   CADRE_CHECK(!prompt.empty(), "an empty prompt");
   at::NoGradGuard no_grad;
   model::KeyValueCache cache =

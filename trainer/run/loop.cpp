@@ -15,7 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 optimizer::ScheduleOptions schedule_of(const config::Config& config, std::int64_t total_steps) {
   optimizer::ScheduleOptions options{.learning_rate = config.learning_rate, .total_steps = total_steps};
@@ -24,14 +26,19 @@ optimizer::ScheduleOptions schedule_of(const config::Config& config, std::int64_
                                                        : optimizer::Schedule::kCosine;
   if (config.warmup_steps) options.warmup_steps = *config.warmup_steps;
   if (config.warmup_ratio) {
-    options.warmup_steps = static_cast<std::int64_t>(std::ceil(*config.warmup_ratio * static_cast<double>(total_steps)));
+    options.warmup_steps =
+        static_cast<std::int64_t>(std::ceil(*config.warmup_ratio * static_cast<double>(total_steps)));
   }
   return options;
 }
 
 // A double through JSON to the bit.
-std::int64_t bits_of(double value) { return std::bit_cast<std::int64_t>(value); }
-double double_of(const boost::json::value& bits) { return std::bit_cast<double>(bits.to_number<std::int64_t>()); }
+std::int64_t bits_of(double value) {
+  return std::bit_cast<std::int64_t>(value);
+}
+double double_of(const boost::json::value& bits) {
+  return std::bit_cast<double>(bits.to_number<std::int64_t>());
+}
 
 double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -103,10 +110,14 @@ bool Loop::restore(const boost::json::object& receipt, const boost::json::object
     window_.loss_sum = double_of(state.at("window_loss_bits"));
     window_.steps = state.at("window_steps").to_number<std::int64_t>();
     window_.tokens = state.at("window_tokens").to_number<std::int64_t>();
-    CADRE_CHECK(done_ <= plan_.total_steps(), "step ", done_, " of ", plan_.total_steps());
+    if (done_ > plan_.total_steps()) {
+      throw runtime::UserError(runtime::say(found->folder.string(), ": of step ", done_, ", but this run ends at step ",
+                                            plan_.total_steps(), "; raise max_steps or name an older checkpoint"));
+    }
   }
-  // Lines about steps that will be done again are forgotten; the journal keeps everything.
-  const auto later = [this](const boost::json::object& line) { return step_of(line) > done_; };
+  // Lines about steps that will be done again are forgotten, of a run that begins anew the validation loss of step 0
+  // too; the journal keeps everything.
+  const auto later = [&](const boost::json::object& line) { return !found || step_of(line) > done_; };
   runtime::cut_json_lines(parts_.folder.metrics(), later);
   runtime::cut_json_lines(parts_.folder.ledger(), later);
   metrics_.emplace(parts_.folder.metrics());
@@ -132,9 +143,9 @@ void Loop::one_step(std::int64_t index) {
                       0, optimizer::learning_rate_at(index, schedule_)};
   outcome.norm = OptimizerState::norm_of(outcome.gradient.sum);
   if (!std::isfinite(outcome.gradient.loss) || !std::isfinite(outcome.norm)) {
-    throw runtime::RunError(runtime::say("step ", index + 1, ": the loss is ", outcome.gradient.loss,
-                                         " and the gradient's norm ", outcome.norm,
-                                         "; a lower learning_rate or a look at the rows of this step in ledger.jsonl may help"));
+    throw runtime::RunError(runtime::say(
+        "step ", index + 1, ": the loss is ", outcome.gradient.loss, " and the gradient's norm ", outcome.norm,
+        "; a lower learning_rate or a look at the rows of this step in ledger.jsonl may help"));
   }
   optimizer_.apply(parts_.decoder.parameters(), outcome.gradient.sum, outcome.learning_rate,
                    optimizer::clip_scale(outcome.norm, parts_.config.max_grad_norm), index + 1);
@@ -187,12 +198,12 @@ void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
 
 void Loop::evaluate_now(std::int64_t done) {
   const Clock::time_point begin = Clock::now();
-  const double loss = evaluate(parts_.decoder, parts_.prepared.validation,
-                               std::max<std::int64_t>(8, parts_.config.micro_batch_size));
+  const double loss =
+      evaluate(parts_.decoder, parts_.prepared.validation, std::max<std::int64_t>(8, parts_.config.micro_batch_size));
   const bool best = early_stopping_.observe(done, loss);
   parts_.progress.evaluation(done, loss, best);
-  metrics_->write({{"step", done}, {"epoch", plan_.epochs_after(done)}, {"eval_loss", loss},
-                   {"seconds", seconds_since(begin)}});
+  metrics_->write(
+      {{"step", done}, {"epoch", plan_.epochs_after(done)}, {"eval_loss", loss}, {"seconds", seconds_since(begin)}});
   if (tensorboard_) tensorboard_->scalar("eval/loss", done, loss, wall_seconds());
   // The best is kept as a checkpoint, so that a resumed run still has it.
   if (best && done > 0) save(done, "best validation loss so far");
@@ -232,8 +243,8 @@ void Loop::remove_old_checkpoints(std::int64_t newest) {
   std::set<std::uint64_t> steps, kept{static_cast<std::uint64_t>(newest)};
   for (const runtime::CheckpointEntry& entry : store_.list()) steps.insert(entry.step);
   if (early_stopping_.best_step > 0) kept.insert(static_cast<std::uint64_t>(early_stopping_.best_step));
-  for (const std::uint64_t step : runtime::checkpoints_to_remove(
-           steps, static_cast<std::size_t>(parts_.config.save_total_limit), kept)) {
+  for (const std::uint64_t step :
+       runtime::checkpoints_to_remove(steps, static_cast<std::size_t>(parts_.config.save_total_limit), kept)) {
     store_.remove(step);
   }
 }
@@ -262,7 +273,8 @@ Outcome Loop::run() {
     if (save_every_ > 0 && done_ % save_every_ == 0) save(done_, "save_steps");
   }
   if (early_stopping_.should_stop() && done_ < plan_.total_steps()) {
-    journal({{"event", "early_stopping"}, {"step", done_},
+    journal({{"event", "early_stopping"},
+             {"step", done_},
              {"reason", runtime::say("no better validation loss than step ", early_stopping_.best_step, "'s for ",
                                      early_stopping_.worse, " evaluations")}});
   }
@@ -271,7 +283,8 @@ Outcome Loop::run() {
 }
 
 std::string Loop::take_result() {
-  if (parts_.config.early_stopping_patience == 0 || early_stopping_.best_step < 0 || early_stopping_.best_step == done_) {
+  if (parts_.config.early_stopping_patience == 0 || early_stopping_.best_step < 0 ||
+      early_stopping_.best_step == done_) {
     return runtime::say("step ", done_, " (the last)");
   }
   // Step 0 is the seeded start: what it was is loaded anew.
@@ -279,12 +292,15 @@ std::string Loop::take_result() {
     const std::unique_ptr<model::Decoder> start = load_decoder(parts_.base, parts_.config);
     parts_.decoder.parameters().values().copy_(start->parameters().values());
   } else {
-    const auto folder = store_.folder() / runtime::checkpoint_name(static_cast<std::uint64_t>(early_stopping_.best_step));
+    const auto folder =
+        store_.folder() / runtime::checkpoint_name(static_cast<std::uint64_t>(early_stopping_.best_step));
     load_parameters(folder / kSnapshotFile, parts_.decoder.parameters());
   }
   return runtime::say("step ", early_stopping_.best_step, " (the best validation loss)");
 }
 
-void Loop::finish() { journal({{"event", "succeeded"}, {"step", done_}, {"reason", "the result was read back equal"}}); }
+void Loop::finish() {
+  journal({{"event", "succeeded"}, {"step", done_}, {"reason", "the result was read back equal"}});
+}
 
 }  // namespace cadre::run

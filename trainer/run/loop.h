@@ -71,14 +71,14 @@ class Loop {
   OptimizerState optimizer_;
   optimizer::ScheduleOptions schedule_;
   std::int64_t eval_every_ = 0, save_every_ = 0;
-  std::int64_t done_ = 0;             // steps
-  std::int64_t saved_ = -1;           // step of the newest checkpoint
+  std::int64_t done_ = 0;    // steps
+  std::int64_t saved_ = -1;  // step of the newest checkpoint
   EarlyStopping early_stopping_;
   runtime::CheckpointStore store_;
   std::optional<runtime::JsonLinesWriter> metrics_, ledger_, journal_;
   std::optional<TensorBoardWriter> tensorboard_;  // report_to: [tensorboard]
   Window window_;
-  double seconds_per_step_ = 0;       // smoothed, for the time that is left
+  double seconds_per_step_ = 0;  // smoothed, for the time that is left
 };
 
 }  // namespace cadre::run

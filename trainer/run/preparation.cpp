@@ -15,8 +15,9 @@ at::ScalarType compute_dtype(const config::Config& config, const model_folder::M
 }
 
 Base open_base(const config::Config& config) {
-  Base base{.folder = config.init_from_config ? model_folder::Folder::open(config.base_model, model_folder::Weights::kNone)
-                                              : model_folder::Folder::open(config.base_model)};
+  Base base{.folder = config.init_from_config
+                          ? model_folder::Folder::open(config.base_model, model_folder::Weights::kNone)
+                          : model_folder::Folder::open(config.base_model)};
   const model_folder::ModelSpec& spec = base.folder.spec();
   base.compute = compute_dtype(config, spec);
   if (config.adapter == "none") {

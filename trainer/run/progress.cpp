@@ -95,7 +95,8 @@ void Progress::warn(const std::string& line) {
 }
 
 void Progress::draw_bar(const StepReport& report) {
-  const double share = static_cast<double>(report.step) / static_cast<double>(std::max<std::int64_t>(1, report.max_steps));
+  const double share =
+      static_cast<double>(report.step) / static_cast<double>(std::max<std::int64_t>(1, report.max_steps));
   const std::string left = format("%3.0f%% %lld/%lld ", share * 100, static_cast<long long>(report.step),
                                   static_cast<long long>(report.max_steps));
   const std::string right = format("  loss %.4f  %.0f tok/s  %s left ", report.loss, report.tokens_per_second,
@@ -114,10 +115,10 @@ void Progress::step(const StepReport& report, bool logged) {
   losses_.push_back(report.loss);
   if (style_ == Style::kBar) draw_bar(report);
   if (!logged) return;
-  const std::string line =
-      format("step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left",
-             static_cast<long long>(report.step), static_cast<long long>(report.max_steps), report.loss,
-             report.learning_rate, report.grad_norm, report.tokens_per_second, duration_text(report.seconds_left).c_str());
+  const std::string line = format("step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left",
+                                  static_cast<long long>(report.step), static_cast<long long>(report.max_steps),
+                                  report.loss, report.learning_rate, report.grad_norm, report.tokens_per_second,
+                                  duration_text(report.seconds_left).c_str());
   log(line);
   if (style_ == Style::kLines) std::fprintf(stderr, "%s\n", line.c_str());
 }

@@ -13,10 +13,10 @@ namespace {
 
 // What may change between two starts of one run. Validation is here: it reads the parameters and changes none, unless
 // it ends the run early, which early_stopping_patience says.
-constexpr std::array kFreeKeys = {"output_dir",       "overwrite_output_dir",  "resume_from_checkpoint",
-                                  "logging_steps",    "save_steps",            "saves_per_epoch",
-                                  "save_total_limit", "dataset_prepared_path", "report_to",
-                                  "base_model",       "lora_model_dir"};
+constexpr std::array kFreeKeys = {
+    "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_steps",
+    "save_steps", "saves_per_epoch",      "save_total_limit",       "dataset_prepared_path",
+    "report_to",  "base_model",           "lora_model_dir"};
 
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);
@@ -41,22 +41,21 @@ boost::json::object make_receipt(const ReceiptInput& input) {
   }
   boost::json::array sources;
   for (const std::string& hash : input.prepared.source_sha256) sources.emplace_back(hash);
-  return {{"configuration", configuration},
-          {"origins", origins},
-          {"seed", input.resolved.config.seed},
-          {"chat_template_date", input.chat_template_date},
-          {"versions", boost::json::object{{"cadre", CADRE_VERSION},
-                                           {"torch", TORCH_VERSION},
-                                           {"compiler", __VERSION__}}},
-          {"cpu_capability", at::get_cpu_capability()},
-          {"sha256", boost::json::object{{"base_model", input.base.folder.sha256()},
-                                         {"sources", sources},
-                                         {"train", input.prepared.train.sha256},
-                                         {"validation", input.prepared.validation.sha256},
-                                         {"parameter_layout", layout_sha256(input.space)},
-                                         {"binary", runtime::sha256_of_file("/proc/self/exe")}}},
-          {"training_rows", input.prepared.train.rows()},
-          {"trained_parameters", input.space.elements()}};
+  return {
+      {"configuration", configuration},
+      {"origins", origins},
+      {"seed", input.resolved.config.seed},
+      {"chat_template_date", input.chat_template_date},
+      {"versions", boost::json::object{{"cadre", CADRE_VERSION}, {"torch", TORCH_VERSION}, {"compiler", __VERSION__}}},
+      {"cpu_capability", at::get_cpu_capability()},
+      {"sha256", boost::json::object{{"base_model", input.base.folder.sha256()},
+                                     {"sources", sources},
+                                     {"train", input.prepared.train.sha256},
+                                     {"validation", input.prepared.validation.sha256},
+                                     {"parameter_layout", layout_sha256(input.space)},
+                                     {"binary", runtime::sha256_of_file("/proc/self/exe")}}},
+      {"training_rows", input.prepared.train.rows()},
+      {"trained_parameters", input.space.elements()}};
 }
 
 void require_same_mathematics(const boost::json::object& receipt, const boost::json::object& now) {
@@ -70,8 +69,9 @@ void require_same_mathematics(const boost::json::object& receipt, const boost::j
   const boost::json::object& before_hashes = receipt.at("sha256").as_object();
   const boost::json::object& now_hashes = now.at("sha256").as_object();
   for (const char* key : {"base_model", "train", "parameter_layout"}) {
-    require_equal(before_hashes, now_hashes, key,
-                  "its content has changed since; bring the old one back to go on, or begin anew in another output_dir");
+    require_equal(
+        before_hashes, now_hashes, key,
+        "its content has changed since; bring the old one back to go on, or begin anew in another output_dir");
   }
   require_equal(receipt, now, "cpu_capability",
                 "another kind of processor rounds otherwise; set ATEN_CPU_CAPABILITY to the old value to go on");

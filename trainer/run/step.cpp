@@ -31,11 +31,10 @@ StepGradient compute_gradient(model::Decoder& decoder, const data::Dataset& data
   double loss_sum = 0;
   for (std::size_t m = 0; m < batches.size(); ++m) {
     gradients.zero_();
-    const model::Pass pass{.lora_dropout = options.lora_dropout,
-                           .key = {.seed = options.seed,
-                                   .step = options.step,
-                                   .micro_batch = static_cast<std::uint32_t>(m)},
-                           .checkpointing = options.checkpointing};
+    const model::Pass pass{
+        .lora_dropout = options.lora_dropout,
+        .key = {.seed = options.seed, .step = options.step, .micro_batch = static_cast<std::uint32_t>(m)},
+        .checkpointing = options.checkpointing};
     const model::HeadLoss loss = decoder.loss(decoder.hidden(batches[m], pass), batches[m], scale);
     loss_sum += loss.loss_sum;
     if (loss.scaled_loss.requires_grad()) loss.scaled_loss.backward();

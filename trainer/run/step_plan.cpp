@@ -21,9 +21,8 @@ StepPlan::StepPlan(const data::Dataset& dataset, const config::Config& config)
   cached_ = plan(0);
   // Packing may need a step more or less from epoch to epoch, so each one that counts is planned.
   std::int64_t steps = 0;
-  for (std::uint64_t epoch = 0; config.max_steps > 0 ? steps < config.max_steps
-                                                     : static_cast<double>(epoch) < config.num_epochs;
-       ++epoch) {
+  for (std::uint64_t epoch = 0;
+       config.max_steps > 0 ? steps < config.max_steps : static_cast<double>(epoch) < config.num_epochs; ++epoch) {
     const bool same = !config.sample_packing && epoch > 0;
     const auto count = same ? epoch_ends_.front() : static_cast<std::int64_t>(plan(epoch).size());
     const double share = config.max_steps > 0 ? 1.0 : std::min(1.0, config.num_epochs - static_cast<double>(epoch));
@@ -33,7 +32,9 @@ StepPlan::StepPlan(const data::Dataset& dataset, const config::Config& config)
   total_steps_ = config.max_steps > 0 ? config.max_steps : steps;
 }
 
-std::vector<data::Step> StepPlan::plan(std::uint64_t epoch) const { return plan_epoch(lengths_, epoch, options_); }
+std::vector<data::Step> StepPlan::plan(std::uint64_t epoch) const {
+  return plan_epoch(lengths_, epoch, options_);
+}
 
 const data::Step& StepPlan::at(std::int64_t index) {
   CADRE_CHECK(index >= 0 && index < total_steps_, "step ", index, " of ", total_steps_);
@@ -52,7 +53,8 @@ double StepPlan::epochs_after(std::int64_t steps) const {
   const auto epoch = static_cast<std::size_t>(end - epoch_ends_.begin());
   const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];
   const std::int64_t length = epoch < epoch_ends_.size() ? epoch_ends_[epoch] - begin : epoch_ends_.front();
-  return static_cast<double>(epoch) + static_cast<double>(steps - begin) / static_cast<double>(std::max<std::int64_t>(1, length));
+  return static_cast<double>(epoch) +
+         static_cast<double>(steps - begin) / static_cast<double>(std::max<std::int64_t>(1, length));
 }
 
 }  // namespace cadre::run

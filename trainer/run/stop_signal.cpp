@@ -26,6 +26,8 @@ StopSignal::~StopSignal() {
   std::signal(SIGINT, SIG_DFL);
 }
 
-int StopSignal::received() const { return g_received; }
+int StopSignal::received() const {
+  return g_received;
+}
 
 }  // namespace cadre::run

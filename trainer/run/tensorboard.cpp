@@ -36,14 +36,20 @@ std::string varint(std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) bytes += static_cast<char>((value & 0x7f) | 0x80);
   return bytes + static_cast<char>(value);
 }
-std::string key(std::uint64_t field, std::uint64_t wire_type) { return varint(field << 3 | wire_type); }
+std::string key(std::uint64_t field, std::uint64_t wire_type) {
+  return varint(field << 3 | wire_type);
+}
 std::string bytes_field(std::uint64_t field, const std::string& bytes) {
   return key(field, 2) + varint(bytes.size()) + bytes;
 }
-std::string wall_time_field(double seconds) { return key(1, 1) + little_endian(std::bit_cast<std::uint64_t>(seconds)); }
+std::string wall_time_field(double seconds) {
+  return key(1, 1) + little_endian(std::bit_cast<std::uint64_t>(seconds));
+}
 
 // TFRecord stores checksums rotated and offset, so that a checksum of data that holds one is not confused with it.
-std::uint32_t masked(std::uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
+std::uint32_t masked(std::uint32_t crc) {
+  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+}
 
 }  // namespace
 
@@ -69,15 +75,16 @@ TensorBoardWriter::~TensorBoardWriter() {
 }
 
 void TensorBoardWriter::scalar(const std::string& tag, std::int64_t step, double value, double now_seconds) {
-  const std::string point = bytes_field(1, tag) + key(2, 5) +
-                            little_endian(std::bit_cast<std::uint32_t>(static_cast<float>(value)));
+  const std::string point =
+      bytes_field(1, tag) + key(2, 5) + little_endian(std::bit_cast<std::uint32_t>(static_cast<float>(value)));
   record(wall_time_field(now_seconds) + key(2, 0) + varint(static_cast<std::uint64_t>(step)) +
          bytes_field(5, bytes_field(1, point)));
 }
 
 void TensorBoardWriter::record(const std::string& event) {
   const std::string length = little_endian(static_cast<std::uint64_t>(event.size()));
-  const std::string frame = length + little_endian(masked(crc32c(length))) + event + little_endian(masked(crc32c(event)));
+  const std::string frame =
+      length + little_endian(masked(crc32c(length))) + event + little_endian(masked(crc32c(event)));
   if (write(file_, frame.data(), frame.size()) != static_cast<ssize_t>(frame.size())) {
     throw runtime::RunError(runtime::say("TensorBoard's event file cannot be written: ", std::strerror(errno)));
   }

@@ -28,7 +28,8 @@ void say_data(Progress& progress, const char* what, const data::PrepareReport& r
                                   report.trained_tokens, " of them trained");
   if (report.dropped_too_long > 0) line += runtime::say("; ", report.dropped_too_long, " too long, left out");
   if (report.truncated > 0) line += runtime::say("; ", report.truncated, " cut");
-  if (report.dropped_untrained > 0) line += runtime::say("; ", report.dropped_untrained, " without a trained token, left out");
+  if (report.dropped_untrained > 0)
+    line += runtime::say("; ", report.dropped_untrained, " without a trained token, left out");
   progress.note(line + (report.from_cache ? " (from the prepared cache)" : ""));
 }
 
@@ -57,9 +58,10 @@ Outcome run_in(runtime::RunFolder& folder, const config::Resolved& resolved, con
       total += elements;
     }
   }
-  progress.note(runtime::say("training ", decoder->parameters().elements(), " of ", total, " parameters (",
-                             std::round(10000.0 * static_cast<double>(decoder->parameters().elements()) /
-                                        static_cast<double>(total)) / 100.0, " %)"));
+  progress.note(runtime::say(
+      "training ", decoder->parameters().elements(), " of ", total, " parameters (",
+      std::round(10000.0 * static_cast<double>(decoder->parameters().elements()) / static_cast<double>(total)) / 100.0,
+      " %)"));
 
   runtime::RunRecord record = folder.record();
   const boost::json::object receipt = make_receipt({resolved, base, prepared, decoder->parameters(), date});
@@ -105,9 +107,11 @@ namespace {
 // A run writes what its folder's name promises, and removes it when it begins anew: never where it reads from.
 void require_own_folder(const config::Config& config) {
   std::error_code ignored;
-  for (const auto& [key, path] : {std::pair{"base_model", config.base_model}, {"lora_model_dir", config.lora_model_dir}}) {
+  for (const auto& [key, path] :
+       {std::pair{"base_model", config.base_model}, {"lora_model_dir", config.lora_model_dir}}) {
     if (!path.empty() && std::filesystem::equivalent(path, config.output_dir, ignored)) {
-      throw runtime::UserError("output_dir: " + config.output_dir + " is the " + key + " of this run; name another folder");
+      throw runtime::UserError("output_dir: " + config.output_dir + " is the " + key +
+                               " of this run; name another folder");
     }
   }
 }

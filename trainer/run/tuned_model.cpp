@@ -25,13 +25,16 @@ fs::path base_of_adapter(const fs::path& folder) {
 
 }  // namespace
 
-tokenizer::Tokenizer TunedModel::load_tokenizer() const { return tokenizer::Tokenizer::load(path); }
+tokenizer::Tokenizer TunedModel::load_tokenizer() const {
+  return tokenizer::Tokenizer::load(path);
+}
 
 TunedModel open_tuned_model(const fs::path& path, const TunedModelOptions& options) {
   if (!fs::is_directory(path)) throw runtime::UserError(path.string() + ": expected a model or run folder, found none");
   const bool is_adapter = fs::exists(path / "adapter_config.json");
   if (is_adapter && !options.adapter.empty()) {
-    throw runtime::UserError("--adapter: " + path.string() + " is an adapter folder itself; name its base model instead");
+    throw runtime::UserError("--adapter: " + path.string() +
+                             " is an adapter folder itself; name its base model instead");
   }
   const fs::path adapter = is_adapter ? path : fs::path(options.adapter);
   fs::path base = path;

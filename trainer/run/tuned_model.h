@@ -14,8 +14,8 @@
 namespace cadre::run {
 
 struct TunedModelOptions {
-  std::string base_model;  // in place of what adapter_config.json names
-  std::string adapter;     // an adapter folder on top of a model folder
+  std::string base_model;      // in place of what adapter_config.json names
+  std::string adapter;         // an adapter folder on top of a model folder
   std::string dtype = "auto";  // auto (as stored) | float32 | bfloat16
 };
 

@@ -88,7 +88,8 @@ void check_ledger(const std::filesystem::path& run, const runtime::RunRecord& re
   if (rows == nullptr) return report.skip("ledger.jsonl", "run.json does not say how many rows there are");
   std::uint64_t steps = 0, samples = 0;
   const std::string problem = ledger_problem(run / "ledger.jsonl", rows->to_number<std::uint64_t>(), steps, samples);
-  report.check(runtime::say("ledger.jsonl: ", steps, " steps, each once; ", samples, " samples, each once an epoch"), problem);
+  report.check(runtime::say("ledger.jsonl: ", steps, " steps, each once; ", samples, " samples, each once an epoch"),
+               problem);
 }
 
 void check_checkpoints(const std::filesystem::path& run, Report& report) {

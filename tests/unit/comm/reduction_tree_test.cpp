@@ -17,7 +17,8 @@ std::vector<float> by_definition(std::span<const std::vector<float>> operands) {
 }
 
 TEST(ReductionTree, SplitsAtTheLargestPowerOfTwoBelow) {
-  const std::vector<std::pair<std::size_t, std::size_t>> expected{{2, 1}, {3, 2}, {4, 2}, {5, 4}, {8, 4}, {9, 8}, {17, 16}};
+  const std::vector<std::pair<std::size_t, std::size_t>> expected{{2, 1}, {3, 2}, {4, 2},  {5, 4},
+                                                                  {8, 4}, {9, 8}, {17, 16}};
   for (const auto& [size, left] : expected) EXPECT_EQ(split_of(size), left) << size;
 }
 

@@ -28,7 +28,8 @@ std::vector<AttentionDocument> documents_of(const std::vector<std::int64_t>& len
 
 std::vector<Case> cases() {
   const auto shape = [](std::int64_t heads, std::int64_t kv, std::int64_t dim, float softcap, std::int64_t window) {
-    return AttentionShape{heads, kv, dim, heads * dim, kv * dim, 1.0f / std::sqrt(static_cast<float>(dim)), softcap, window};
+    return AttentionShape{heads,   kv,    dim, heads * dim, kv * dim, 1.0f / std::sqrt(static_cast<float>(dim)),
+                          softcap, window};
   };
   return {{"one token", shape(2, 1, 8, 0, 0), documents_of({1})},
           {"several documents", shape(4, 2, 8, 0, 0), documents_of({3, 1, 17, 5})},
@@ -72,8 +73,8 @@ struct Reference {
 
 Reference reference(const Case& c, const Data& data) {
   const AttentionShape& s = c.shape;
-  Reference r{std::vector<double>(data.q.size()), std::vector<double>(data.q.size()), std::vector<double>(data.k.size()),
-              std::vector<double>(data.k.size())};
+  Reference r{std::vector<double>(data.q.size()), std::vector<double>(data.q.size()),
+              std::vector<double>(data.k.size()), std::vector<double>(data.k.size())};
   for (const AttentionDocument& d : c.documents) {
     for (std::int64_t h = 0; h < s.heads; ++h) {
       const std::int64_t kv_head = h / (s.heads / s.kv_heads);
@@ -88,7 +89,8 @@ Reference reference(const Case& c, const Data& data) {
         double sum = 0;
         for (std::int64_t j = first; j <= position; ++j) {
           double score = 0;
-          for (std::int64_t x = 0; x < s.head_dim; ++x) score += double{q[x]} * data.k[k_at(j) + static_cast<std::size_t>(x)];
+          for (std::int64_t x = 0; x < s.head_dim; ++x)
+            score += double{q[x]} * data.k[k_at(j) + static_cast<std::size_t>(x)];
           score *= s.scale;
           double derivative = 1;
           if (s.softcap > 0) {

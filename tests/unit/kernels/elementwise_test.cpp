@@ -91,8 +91,8 @@ TEST(GatedActivation, BackwardIsTheSlopeOfForward) {
       gated_forward(gate, 1, 40, moved.data(), high.data());
       moved[i] -= 2 * kStep;
       gated_forward(gate, 1, 40, moved.data(), low.data());
-      const double slope = (std::accumulate(high.begin(), high.end(), 0.0) - std::accumulate(low.begin(), low.end(), 0.0)) /
-                           (2 * kStep);
+      const double slope =
+          (std::accumulate(high.begin(), high.end(), 0.0) - std::accumulate(low.begin(), low.end(), 0.0)) / (2 * kStep);
       EXPECT_NEAR(d[i], slope, 2e-3) << "gate " << static_cast<int>(gate) << " element " << i;
     }
   }
@@ -128,7 +128,8 @@ TEST(CrossEntropy, EqualsItsDefinition) {
 TEST(Rotary, TurnsAndTurnsBack) {
   const std::vector<float> x = normals(2 * 3 * 8, 6);
   std::vector<float> y = x, cos(2 * 3), sin(2 * 3);
-  for (std::size_t i = 0; i < 6; ++i) cos[i] = std::cos(0.3f * static_cast<float>(i)), sin[i] = std::sin(0.3f * static_cast<float>(i));
+  for (std::size_t i = 0; i < 6; ++i)
+    cos[i] = std::cos(0.3f * static_cast<float>(i)), sin[i] = std::sin(0.3f * static_cast<float>(i));
   const RotaryShape shape{2, 3, 8, 6, 24};  // dimensions 6 and 7 stay
   rotate(shape, cos.data(), sin.data(), false, y.data());
   EXPECT_FLOAT_EQ(y[24 + 6], x[24 + 6]);
@@ -148,7 +149,8 @@ TEST(Dropout, IsAFunctionOfItsKeyAndKeepsTheRightShare) {
   const DropoutKey key{.seed = 1, .step = 2, .micro_batch = 3, .site = 4};
   const std::vector<float> first = run(key);
   EXPECT_EQ(first, run(key));
-  for (const DropoutKey other : {DropoutKey{2, 2, 3, 4}, {1, 3, 3, 4}, {1, 2, 4, 4}, {1, 2, 3, 5}}) EXPECT_NE(first, run(other));
+  for (const DropoutKey other : {DropoutKey{2, 2, 3, 4}, {1, 3, 3, 4}, {1, 2, 4, 4}, {1, 2, 3, 5}})
+    EXPECT_NE(first, run(other));
   const double mean = std::accumulate(first.begin(), first.end(), 0.0) / static_cast<double>(first.size());
   EXPECT_NEAR(mean, 1.0, 0.01);
   for (const float value : first) EXPECT_TRUE(value == 0.0f || value == 1.0f / 0.7f);

@@ -73,7 +73,8 @@ TEST(Decoder, CheckpointingChangesNoBit) {
   for (const bool dora : {false, true}) {
     const auto decoder = make(lora(small_spec(), dora));
     const data::Step step{{{{0, 1, 2}}, {{3, 4, 5}}}};
-    const run::StepOptions plain{.seed = 5, .lora_dropout = 0.25}, recomputed{.seed = 5, .lora_dropout = 0.25, .checkpointing = true};
+    const run::StepOptions plain{.seed = 5, .lora_dropout = 0.25},
+        recomputed{.seed = 5, .lora_dropout = 0.25, .checkpointing = true};
     const run::StepGradient a = run::compute_gradient(*decoder, rows(), step, plain);
     const run::StepGradient b = run::compute_gradient(*decoder, rows(), step, recomputed);
     EXPECT_EQ(a.sum, b.sum);
