@@ -20,9 +20,11 @@ transformers.utils.logging.set_verbosity_error()
 
 def load(folder, dtype=torch.float32, adapter=None, trainable=False):
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
-    if adapter is not None:
-        model = peft.PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
-    return model.eval()
+    return (model if adapter is None else with_adapter(model, adapter, trainable)).eval()
+
+
+def with_adapter(model, adapter, trainable=False):
+    return peft.PeftModel.from_pretrained(model, adapter, is_trainable=trainable).eval()
 
 
 @contextlib.contextmanager

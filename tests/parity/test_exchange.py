@@ -24,7 +24,7 @@ THEIRS = {f"{base}_{kind}": (base, kind) for base, kind in (
     ("llama", "lora"), ("llama", "lora_attention"), ("llama_biases", "rslora"), ("qwen3", "dora"),
     ("llama", "modules_to_save"), ("llama_tied", "tied_modules_to_save"), ("phi3", "dora"), ("gemma3", "lora"))}
 OURS = ("stories_lora", "stories_rslora", "stories_dora", "stories_modules_to_save", "llama_biases_dora_loraplus",
-        "gemma2_lora", "qwen3_modules_to_save")
+        "gemma2_lora", "gemma3_dora", "phi3_lora", "qwen3_modules_to_save")
 
 
 def rows_for(model):
@@ -56,8 +56,9 @@ class OurAdapterInPeftTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             cadre_train(scratch, run)
             adapter, merged = pathlib.Path(scratch, "run"), pathlib.Path(scratch, "merged")
+            model = reference.load(base)
             with reference.listening() as said:
-                model = reference.load(base, adapter=adapter)
+                model = reference.with_adapter(model, adapter)
             self.assertEqual(said, [], "PEFT warns")
             rows = rows_for(model)
             theirs = reference.alone(model, rows)

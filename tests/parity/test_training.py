@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import json
 
 import safetensors.torch
+import torch
 
 import adapters
 import documents
@@ -24,6 +25,7 @@ from training_reference import Recipe
 LOSS_TOLERANCE = 1e-5
 ADAPTER_TOLERANCE = 1e-5
 FULL_TOLERANCE = 1e-4
+BFLOAT16_LOSS = 0.01  # relative; a bf16 number itself is good to 0.004
 ROWS = 40
 
 # name: (base, adapter or None for full fine-tuning, recipe, rows a micro-batch)
@@ -39,6 +41,8 @@ RUNS = {
     "llama_biases_dora_loraplus": ("llama_biases", "dora", Recipe(loraplus_lr_ratio=4.0), 2),
     "llama_biases_full": ("llama_biases", None, Recipe(), 2),
     "qwen3_modules_to_save": ("qwen3", "one_module_to_save", Recipe(), 2),
+    "phi3_lora": ("phi3", "lora", Recipe(), 4),
+    "gemma3_dora": ("gemma3", "dora", Recipe(), 2),
 }
 
 
@@ -65,7 +69,7 @@ def cadre_train(folder, run, **more):
     method = {"adapter": "none"} if kind is None else {
         "adapter": "lora", "lora_model_dir": str(adapters.folder_of(base_folder(base), kind))}
     return probe.train(folder, base_model=str(base_folder(base)), datasets=[{"path": str(data), "type": "tokenized"}],
-                       micro_batch_size=micro_batch, **method, **recipe.as_config(), **more)
+                       micro_batch_size=micro_batch, **{**method, **recipe.as_config(), **more})
 
 
 def result_file(folder, run):
@@ -101,6 +105,8 @@ class TrainingTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             steps = cadre_train(scratch, run)
             result = safetensors.torch.load_file(result_file(scratch, run))
+            record = json.loads(pathlib.Path(scratch, "run", "run.json").read_text())
+        self.assertEqual(record["status"], "succeeded")
         self.assertEqual([step["step"] for step in steps], list(range(1, recipe.steps + 1)))
         for ours, loss, norm, rate in zip(steps, theirs.losses, theirs.norms, theirs.learning_rates):
             self.assertAlmostEqual(ours["loss"], loss, delta=LOSS_TOLERANCE, msg=f"loss of step {ours['step']}")
@@ -112,6 +118,18 @@ class TrainingTest(unittest.TestCase):
         assert_same_names(self, ours, theirs, "result")
         for name, tensor in theirs.items():
             assert_close(self, [ours[name]], [tensor], tolerance, name)
+
+    def test_bfloat16_base(self):
+        """Base weights in bf16, adapter in fp32: losses near those of PEFT in the same setting."""
+        base, kind, recipe, _ = RUNS["stories_lora"]
+        adapter = adapters.folder_of(base_folder(base), kind)
+        theirs = training_reference.train(base_folder(base), adapter, rows_for(base), recipe, dtype=torch.bfloat16)
+        with tempfile.TemporaryDirectory() as scratch:
+            steps = cadre_train(scratch, "stories_lora", bf16=True)
+            result = safetensors.torch.load_file(result_file(scratch, "stories_lora"))
+        self.assertEqual({tensor.dtype for tensor in result.values()}, {torch.float32})
+        for ours, loss in zip(steps, theirs.losses):
+            self.assertAlmostEqual(ours["loss"], loss, delta=BFLOAT16_LOSS * loss, msg=f"loss of step {ours['step']}")
 
     @each("stories_lora", "stories_dora", "stories_full")
     def test_same_run_twice(self, run):

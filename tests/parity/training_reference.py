@@ -60,9 +60,9 @@ def result_of(model):
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def train(folder, adapter, rows, recipe):
+def train(folder, adapter, rows, recipe, dtype=torch.float32):
     """Takes `rows` in order, again from the first when they end; full fine-tuning without an adapter."""
-    model = reference.load(folder, adapter=adapter, trainable=True)
+    model = reference.load(folder, dtype, adapter, trainable=True)
     optimizer = make_optimizer(model, recipe)
     schedule = transformers.get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
