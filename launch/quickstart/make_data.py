@@ -1,7 +1,8 @@
 """Writes the quickstart's data: text for a small base model, and a task with a held-out set.
 
 The text is letters to a help desk with replies. The task is to say which team a letter is for. Everything is made from
-the phrases below with a fixed seed; the held-out letters use pairs of opening and problem that no training letter has.
+the phrases below with a fixed seed; the held-out letters use pairs of opening and problem that no other letter has,
+neither those of the task nor those of the base model's text.
 
     make_data.py FOLDER   writes corpus.txt, corpus.jsonl, train.jsonl, test.jsonl, prompts.jsonl
 """
@@ -84,19 +85,19 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(2026)
 
-    corpus = []
-    for _ in range(4000):
-        team = rng.choice(list(PROBLEMS))
-        thing = rng.choice(THINGS)
-        text = letter(rng, rng.choice(OPENINGS), rng.choice(PROBLEMS[team]), thing)
-        reply = rng.choice(REPLIES[team]).format(thing=thing)
-        notice = rng.choice(NOTICES).format(team=rng.choice(list(PROBLEMS)), day=rng.choice(DAYS))
-        corpus.append(f"Letter: {text}\nReply: {reply} {notice}")
-
     pairs = [(team, opening, problem) for team in PROBLEMS for opening in OPENINGS for problem in PROBLEMS[team]]
     rng.shuffle(pairs)
     held_out = pairs[: len(pairs) // 5]
     kept = pairs[len(pairs) // 5 :]
+
+    corpus = []
+    for _ in range(4000):
+        team, opening, problem = rng.choice(kept)
+        thing = rng.choice(THINGS)
+        text = letter(rng, opening, problem, thing)
+        reply = rng.choice(REPLIES[team]).format(thing=thing)
+        notice = rng.choice(NOTICES).format(team=rng.choice(list(PROBLEMS)), day=rng.choice(DAYS))
+        corpus.append(f"Letter: {text}\nReply: {reply} {notice}")
 
     def rows(chosen, times):
         made = [
@@ -109,14 +110,14 @@ def main():
 
     train, test = rows(kept, 4), rows(held_out, 2)
 
-    (folder / "corpus.txt").write_text("\n".join(corpus) + "\n")
+    (folder / "corpus.txt").write_text("\n".join(corpus) + "\n", encoding="utf-8")
     for name, lines in {
         "corpus.jsonl": [{"text": text} for text in corpus],
         "train.jsonl": train,
         "test.jsonl": test,
         "prompts.jsonl": [{"prompt": row["prompt"]} for row in test],
     }.items():
-        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
