@@ -107,6 +107,7 @@ class TrainingTest(unittest.TestCase):
             result = safetensors.torch.load_file(result_file(scratch, run))
             record = json.loads(pathlib.Path(scratch, "run", "run.json").read_text())
         self.assertEqual(record["status"], "succeeded")
+        self.assertIs(record["receipt"]["result"]["verified"], True)  # read back, and the same logits to the bit
         self.assertEqual([step["step"] for step in steps], list(range(1, recipe.steps + 1)))
         for ours, loss, norm, rate in zip(steps, theirs.losses, theirs.norms, theirs.learning_rates):
             self.assertAlmostEqual(ours["loss"], loss, delta=LOSS_TOLERANCE, msg=f"loss of step {ours['step']}")

@@ -59,9 +59,16 @@ LONGROPE = {"original_max_position_embeddings": ORIGINAL_LENGTH, "factor": 4.0,
             "long_factor": [1.2, 1.9, 2.5, 3.0, 4.5, 6.0, 7.0, 9.0]}
 GEMMA3_ROPE = {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5},
                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}
+QWEN2_SLIDING = {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1,
+                 "tie_word_embeddings": True}
 PHI3 = {"rope_theta": 1000.0, "partial_rotary_factor": 0.5, "original_max_position_embeddings": ORIGINAL_LENGTH}
+PHI3_LONGROPE = {"original_max_position_embeddings": ORIGINAL_LENGTH, "rope_parameters": {
+    "rope_type": "longrope", **PHI3, "short_factor": LONGROPE["short_factor"][:4],
+    "long_factor": LONGROPE["long_factor"][:4]}}
+OF_PHI3_LONGROPE = ("partial_rotary", "rope_scaling", "longrope_per_document", "attention_factor")
 # Of Gemma; small enough caps to bend what they cap.
 GEMMA = {"head_dim": 24, "query_pre_attn_scalar": 10, "sliding_window": WINDOW}
+GEMMA2 = {**GEMMA, "num_hidden_layers": 4, "attn_logit_softcapping": 1.5, "final_logit_softcapping": 2.0}
 OF_GEMMA = ("norm_one_plus", "scale_embedding", "post_norms", "sliding_window")
 
 TINY_MODELS = {
@@ -87,16 +94,16 @@ TINY_MODELS = {
     "llama_old_yarn": llama("rope_scaling", old_spelling=True, **rope("yarn", **YARN)),
     "llama_sharded": Tiny(LlamaConfig, shard_size="60KB"),
     "llama_bfloat16": Tiny(LlamaConfig, dtype=torch.bfloat16),
+    "llama_float16": Tiny(LlamaConfig, dtype=torch.float16),
     "mistral": Tiny(MistralConfig, {"sliding_window": WINDOW, "head_dim": 16}, ("sliding_window",)),
     "qwen2": Tiny(Qwen2Config, {}, ("qkv_bias",)),
-    "qwen2_sliding": Tiny(Qwen2Config, {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1,
-                                        "tie_word_embeddings": True}, ("qkv_bias", "sliding_window")),
+    "qwen2_sliding": Tiny(Qwen2Config, QWEN2_SLIDING, ("qkv_bias", "sliding_window")),
+    "qwen2_old": Tiny(Qwen2Config, QWEN2_SLIDING, ("sliding_window",), old_spelling=True),
     "qwen3": Tiny(Qwen3Config, {"head_dim": 24}, ("qk_norm",)),
     "qwen3_biases": Tiny(Qwen3Config, {"head_dim": 16, "attention_bias": True, "tie_word_embeddings": True},
                          ("qk_norm", "qkv_bias", "o_bias")),
-    "gemma2": Tiny(Gemma2Config, {**GEMMA, "num_hidden_layers": 4, "attn_logit_softcapping": 1.5,
-                                  "final_logit_softcapping": 2.0},
-                   (*OF_GEMMA, "attention_softcap", "final_softcap")),
+    "gemma2": Tiny(Gemma2Config, GEMMA2, (*OF_GEMMA, "attention_softcap", "final_softcap")),
+    "gemma2_old": Tiny(Gemma2Config, GEMMA2, ("sliding_window",), old_spelling=True),
     "gemma3": Tiny(Gemma3TextConfig, {**GEMMA, "num_hidden_layers": 7, "rope_parameters": GEMMA3_ROPE},
                    (*OF_GEMMA, "qk_norm", "rope_local", "rope_scaling")),
     "gemma3_old": Tiny(Gemma3TextConfig, {**GEMMA, "num_hidden_layers": 8, "sliding_window_pattern": 4,
@@ -104,10 +111,8 @@ TINY_MODELS = {
                        (*OF_GEMMA, "qk_norm", "rope_local", "rope_scaling"), old_spelling=True),
     "phi3": Tiny(Phi3Config, {"rope_parameters": {"rope_type": "default", **PHI3}, "sliding_window": WINDOW},
                  ("partial_rotary", "sliding_window")),
-    "phi3_longrope": Tiny(Phi3Config, {"original_max_position_embeddings": ORIGINAL_LENGTH, "rope_parameters": {
-        "rope_type": "longrope", **PHI3, "short_factor": LONGROPE["short_factor"][:4],
-        "long_factor": LONGROPE["long_factor"][:4]}},
-        ("partial_rotary", "rope_scaling", "longrope_per_document", "attention_factor"), length_dependent=True),
+    "phi3_longrope": Tiny(Phi3Config, PHI3_LONGROPE, OF_PHI3_LONGROPE, length_dependent=True),
+    "phi3_old": Tiny(Phi3Config, PHI3_LONGROPE, OF_PHI3_LONGROPE, length_dependent=True, old_spelling=True),
 }
 
 # One folder an architecture, for what need not be seen with each RoPE kind.
@@ -147,10 +152,15 @@ def spell_as_before(path):
         pattern = 1 + config.pop("layer_types").index("full_attention")
         config.pop("_sliding_window_pattern", None)
         config["sliding_window_pattern"] = pattern
+    else:  # followed from use_sliding_window and max_window_layers, or from the layer's number
+        config.pop("layer_types", None)
     config["rope_theta"] = parameters.pop("rope_theta")
     kind = parameters.pop("rope_type")
-    # The first ones said "type", when there were but the two simple kinds; Gemma 3 came later.
-    spelling = "type" if kind == "linear" and not gemma3 else "rope_type"
+    if config["model_type"] == "phi3":
+        config["partial_rotary_factor"] = parameters.pop("partial_rotary_factor")
+        parameters.pop("original_max_position_embeddings")  # is beside it
+    # Llama's linear and Phi-3 said "type"; Gemma 3 came later.
+    spelling = "type" if kind in ("linear", "longrope") and not gemma3 else "rope_type"
     config["rope_scaling"] = None if kind == "default" else {spelling: kind, **parameters}
     path.write_text(json.dumps(config, indent=2))
 
