@@ -37,7 +37,7 @@ ${bold}What was made${plain}
   $out/lora   the adapter ($(du -h "$out/lora/adapter_model.safetensors" | cut -f1)) as PEFT reads it, and the run's records
 
 ${bold}What to try next${plain}
-  $cadre generate $out/lora --prompt \$'Letter: My lamp is broken.\nTeam:'
+  $cadre generate $out/lora --prompt \$'Letter: Hi, I forgot my password.\nTeam:'
   $cadre status $out/lora
   $cadre verify $out/lora
   $cadre merge $out/lora
