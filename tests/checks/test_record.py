@@ -20,8 +20,10 @@ def tape_of(*writes, columns=20):
 def last_screen(svg):
     """What a viewer shows that does not animate: line number to text."""
     lines = xml.etree.ElementTree.fromstring(svg).find(f".//*[@id='tape']").findall(f"{SVG}text")
-    return {(int(line.get("y")) - record.FONT) // record.LINE: "".join(line.itertext())
-            for line in lines if line.get("class") != "o"}
+    shown = [((int(line.get("y")) - record.FONT) // record.LINE, "".join(line.itertext()))
+             for line in lines if line.get("class") != "o"]
+    assert len(dict(shown)) == len(shown), "two states of a line at once"
+    return dict(shown)
 
 
 class Recording(unittest.TestCase):
