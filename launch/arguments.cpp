@@ -55,14 +55,29 @@ std::string Arguments::take(const std::string& key, const std::string& fallback)
   return value;
 }
 
+bool Arguments::take_flag(const std::string& key) {
+  const std::string value = take(key, "false");
+  if (value == "true" || value == "false") return value == "true";
+  throw runtime::UserError("--" + key + ": expected true or false, found '" + value + "'");
+}
+
+void Arguments::require_values(const std::vector<std::string>& allowed) const {
+  for (const std::string& key : bare) {
+    if (has(key) && !is_flag(key) && std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
+      throw runtime::UserError("--" + key + ": expected a value");
+    }
+  }
+}
+
 const std::string& Arguments::target(const std::string& what) const {
   if (targets.size() == 1) return targets[0];
-  if (targets.empty()) throw runtime::UserError("cadre " + verb + ": expected " + what + "; see cadre --help");
-  throw runtime::UserError("cadre " + verb + ": expected one " + what + ", found also '" + targets[1] +
+  if (targets.empty()) throw runtime::UserError(verb + ": expected " + what + "; see cadre --help");
+  throw runtime::UserError(verb + ": expected one " + what + ", found also '" + targets[1] +
                            "'; see cadre --help");
 }
 
 void Arguments::require_known(const std::vector<std::string>& known) const {
+  require_values();
   for (const config::Override& option : options) {
     if (std::find(known.begin(), known.end(), option.key) != known.end()) continue;
     const std::string nearest(config::nearest(option.key, {known.begin(), known.end()}));
@@ -84,6 +99,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
         result.options.push_back({with_underscores(body), words[++i]});
       } else {
         result.options.push_back({with_underscores(body), "true"});
+        result.bare.insert(with_underscores(body));
       }
     } else if (word == "-h") {
       result.options.push_back({"help", "true"});

@@ -39,6 +39,12 @@ struct Generator {
     } else {
       ids = tokenizer.encode(prompt, true);
     }
+    for (const tokenizer::TokenId id : ids) {
+      if (id >= model.decoder->spec().vocab_size) {
+        throw runtime::UserError(runtime::say(model.path.string(), ": its tokenizer gives id ", id, ", the model has ",
+                                              model.decoder->spec().vocab_size, "; they do not belong together"));
+      }
+    }
     if (ids.empty()) throw runtime::UserError("--prompt: expected text, found none");
     return {ids.begin(), ids.end()};
   }
@@ -80,7 +86,7 @@ int generate(Arguments arguments) {
   arguments.require_known({"prompt", "prompts", "max_new_tokens", "temperature", "top_p", "seed", "chat", "base_model",
                            "adapter", "dtype", "threads"});
   if (arguments.has("prompt") == arguments.has("prompts")) {
-    throw runtime::UserError("cadre generate: expected --prompt TEXT or --prompts FILE.jsonl");
+    throw runtime::UserError("generate: expected --prompt TEXT or --prompts FILE.jsonl");
   }
   at::set_num_threads(static_cast<int>(integer_of("threads", arguments.get("threads", "1"), 1, 1024)));
   run::SamplingOptions sampling;

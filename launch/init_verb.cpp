@@ -27,7 +27,7 @@ int init(Arguments arguments) {
   const std::string& config_path = arguments.target("CONFIG.json of the new model");
   const std::filesystem::path output = arguments.get("output");
   if (output.empty() || !arguments.has("text")) {
-    throw runtime::UserError("cadre init: expected --text FILE (to make the tokenizer from) and --output DIR");
+    throw runtime::UserError("init: expected --text FILE (to make the tokenizer from) and --output DIR");
   }
   if (std::filesystem::exists(output) && !std::filesystem::is_empty(output)) {
     throw runtime::UserError("--output: " + output.string() + " is there and not empty; name another folder");

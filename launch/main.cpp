@@ -1,4 +1,6 @@
 // The `cadre` command: takes the verb, turns what it throws into a message and an exit code.
+#include <c10/util/Exception.h>
+
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -10,10 +12,13 @@
 #include "launch/help.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
+#include "runtime/plain_text.h"
 
 namespace {
 
 using namespace cadre;
+
+const std::string kOutOfMemory = "out of memory; a smaller micro_batch_size, sequence_len or model needs less";
 
 int run(const launch::Arguments& arguments) {
   using Verb = int (*)(launch::Arguments);
@@ -30,7 +35,7 @@ int run(const launch::Arguments& arguments) {
     return arguments.verb.empty() && !arguments.has("help") ? launch::kUserMustMend : launch::kDone;
   }
   if (const auto planned = kPlanned.find(arguments.verb); planned != kPlanned.end()) {
-    throw runtime::UserError("cadre " + arguments.verb + " (" + planned->second + ") is not built yet");
+    throw runtime::UserError(arguments.verb + " (" + planned->second + ") is not built yet");
   }
   const auto verb = kVerbs.find(arguments.verb);
   if (verb == kVerbs.end()) {
@@ -51,13 +56,19 @@ int main(int argc, char** argv) {
     }
     return run(arguments);
   } catch (const runtime::UserError& error) {
-    std::cerr << "cadre: " << error.what() << '\n';
+    std::cerr << "cadre: " << runtime::plain_line(error.what()) << '\n';
     return launch::kUserMustMend;
   } catch (const std::bad_alloc&) {
-    std::cerr << "cadre: out of memory; a smaller micro_batch_size, sequence_len or model needs less\n";
+    std::cerr << "cadre: " << kOutOfMemory << '\n';
+    return launch::kFailed;
+  } catch (const c10::Error& error) {
+    // LibTorch's own message carries its stack; a user needs the first line.
+    const std::string what = error.what_without_backtrace();
+    const bool memory = what.find("can't allocate memory") != std::string::npos;
+    std::cerr << "cadre: " << (memory ? kOutOfMemory : runtime::plain_line(what)) << '\n';
     return launch::kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "cadre: " << error.what() << '\n';
+    std::cerr << "cadre: " << runtime::plain_line(error.what()) << '\n';
     return launch::kFailed;
   }
 }

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "runtime/plain_text.h"
+
 namespace cadre::runtime {
 namespace {
 
@@ -49,7 +51,10 @@ class Printer {
   std::string take() { return std::move(text_); }
 
  private:
-  void print_string(boost::json::string_view text) { text_ += boost::json::serialize(text); }
+  // Boost.JSON writes bytes as they come and then refuses to read them.
+  void print_string(boost::json::string_view text) {
+    text_ += boost::json::serialize(boost::json::string_view(valid_utf8({text.data(), text.size()})));
+  }
 
   void print_double(double number) {
     if (!std::isfinite(number)) {

@@ -13,6 +13,10 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CADRE = pathlib.Path(os.environ.get("CADRE_BUILD", REPOSITORY / "build")).resolve() / "cadre"
 DATA = REPOSITORY.parent / "shared" / "data"
 
+# Without these the program sets them and starts itself anew, which takes as long again as a tiny run;
+# test_command_line.py leaves them out.
+ENVIRONMENT = {**os.environ, "GOMP_SPINCOUNT": "1000"}
+
 DONE, FAILED, USER_MUST_MEND, RESUMABLE = 0, 1, 2, 75
 # None of these runs takes a tenth of it on a quiet machine: it ends a hang, and decides nothing else.
 DEADLINE = 240
@@ -33,8 +37,8 @@ class Ended:
 def cadre(*words, folder=None):
     """Runs it to its end."""
     ended = subprocess.run([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                           timeout=DEADLINE)
-    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+                           timeout=DEADLINE, env=ENVIRONMENT)
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode("utf-8", "strict"))
 
 
 class Live:
@@ -43,7 +47,7 @@ class Live:
 
     def __init__(self, *words, folder=None):
         self.process = subprocess.Popen([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.lines = []
 
     def __enter__(self):

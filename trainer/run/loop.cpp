@@ -82,24 +82,38 @@ void Loop::journal(boost::json::object event) {
   journal_->write(event);
 }
 
-bool Loop::restore(const boost::json::object& receipt, const boost::json::object& now) {
-  store_.clean_up();
-  std::optional<runtime::LoadableCheckpoint> found;
-  const std::string& from = parts_.config.resume_from_checkpoint;
-  if (from != "auto" && from != "none") {
-    if (const std::string problem = runtime::verify_checkpoint(from); !problem.empty()) {
-      throw runtime::UserError("resume_from_checkpoint: " + from + ": " + problem);
-    }
-    found = {from, runtime::read_manifest(from)};
-  } else if (parts_.folder.opening() == runtime::Opening::kResume) {
-    const runtime::CheckpointStore::Search search = store_.newest_valid();
+// The newest valid one of this run; a checkpoint that the configuration names is where the run first starts from.
+std::optional<runtime::LoadableCheckpoint> Loop::checkpoint_to_resume() {
+  std::optional<runtime::LoadableCheckpoint> own;
+  if (parts_.folder.opening() == runtime::Opening::kResume) {
+    runtime::CheckpointStore::Search search = store_.newest_valid();
     for (const runtime::CheckpointEntry& entry : search.skipped) {
       parts_.progress.warn(entry.folder.string() + " is damaged and left aside: " + entry.problem);
     }
-    found = search.found;
+    own = std::move(search.found);
   }
+  const std::string& from = parts_.config.resume_from_checkpoint;
+  if (from == "auto" || from == "none") return own;
+  if (const std::string problem = runtime::verify_checkpoint(from); !problem.empty()) {
+    throw runtime::UserError("resume_from_checkpoint: " + from + ": " + problem);
+  }
+  runtime::LoadableCheckpoint named{from, runtime::read_manifest(from)};
+  return own && own->manifest.step >= named.manifest.step ? own : named;
+}
+
+bool Loop::restore(const boost::json::object& receipt, const boost::json::object& now) {
+  store_.clean_up();
+  const std::optional<runtime::LoadableCheckpoint> found = checkpoint_to_resume();
   if (found) {
     if (!receipt.empty()) require_same_mathematics(receipt, now);
+    const boost::json::value* layout = found->manifest.state.if_contains("parameter_layout");
+    if (layout == nullptr || *layout != layout_sha256(parts_.decoder.parameters())) {
+      throw runtime::UserError(found->folder.string() + ": is of another model or another set of trained parameters");
+    }
+    if (static_cast<std::int64_t>(found->manifest.step) > plan_.total_steps()) {
+      throw runtime::UserError(runtime::say(found->folder.string(), ": is of step ", found->manifest.step, ", this run has ",
+                                            plan_.total_steps(), "; raise max_steps or num_epochs"));
+    }
     load_snapshot(found->folder / kSnapshotFile, parts_.decoder.parameters(), optimizer_);
     done_ = static_cast<std::int64_t>(found->manifest.step);
     saved_ = done_;
@@ -142,19 +156,20 @@ void Loop::one_step(std::int64_t index) {
                                         .checkpointing = parts_.config.gradient_checkpointing}),
                       0, optimizer::learning_rate_at(index, schedule_)};
   outcome.norm = OptimizerState::norm_of(outcome.gradient.sum);
-  if (!std::isfinite(outcome.gradient.loss) || !std::isfinite(outcome.norm)) {
-    throw runtime::RunError(runtime::say(
-        "step ", index + 1, ": the loss is ", outcome.gradient.loss, " and the gradient's norm ", outcome.norm,
-        "; a lower learning_rate or a look at the rows of this step in ledger.jsonl may help"));
-  }
-  optimizer_.apply(parts_.decoder.parameters(), outcome.gradient.sum, outcome.learning_rate,
-                   optimizer::clip_scale(outcome.norm, parts_.config.max_grad_norm), index + 1);
   boost::json::array micro_batches;
   for (std::size_t m = 0; m < step.micro_batches.size(); ++m) {
     boost::json::array rows;
     for (const std::uint32_t row : step.micro_batches[m].rows) rows.emplace_back(row);
     micro_batches.push_back(boost::json::object{{"micro_batch", m}, {"rank", 0}, {"samples", std::move(rows)}});
   }
+  if (!std::isfinite(outcome.gradient.loss) || !std::isfinite(outcome.norm)) {
+    const std::string reason = runtime::say("step ", index + 1, ": the loss is ", outcome.gradient.loss,
+                                            " and the gradient's norm ", outcome.norm);
+    journal({{"event", "non_finite"}, {"step", index + 1}, {"reason", reason}, {"micro_batches", micro_batches}});
+    throw runtime::RunError(reason + "; a lower learning_rate or a look at the step's samples in journal.jsonl may help");
+  }
+  optimizer_.apply(parts_.decoder.parameters(), outcome.gradient.sum, outcome.learning_rate,
+                   optimizer::clip_scale(outcome.norm, parts_.config.max_grad_norm), index + 1);
   ledger_->write({{"step", index + 1}, {"generation", 0}, {"view", 0}, {"micro_batches", std::move(micro_batches)}});
   log_step(index + 1, outcome);
 }
@@ -199,14 +214,21 @@ void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
 void Loop::evaluate_now(std::int64_t done) {
   const Clock::time_point begin = Clock::now();
   const double loss =
-      evaluate(parts_.decoder, parts_.prepared.validation, std::max<std::int64_t>(8, parts_.config.micro_batch_size));
+      evaluate(parts_.decoder, parts_.prepared.validation,
+                               parts_.config.micro_batch_size * parts_.config.sequence_len);
+  const std::int64_t previous_best = early_stopping_.best_step;
   const bool best = early_stopping_.observe(done, loss);
   parts_.progress.evaluation(done, loss, best);
   metrics_->write(
       {{"step", done}, {"epoch", plan_.epochs_after(done)}, {"eval_loss", loss}, {"seconds", seconds_since(begin)}});
   if (tensorboard_) tensorboard_->scalar("eval/loss", done, loss, wall_seconds());
   // The best is kept as a checkpoint, so that a resumed run still has it.
-  if (best && done > 0) save(done, "best validation loss so far");
+  if (best && done > 0) {
+    save(done, "best validation loss so far");
+    // One that was kept only for being the best makes room.
+    const bool regular = save_every_ > 0 && previous_best % save_every_ == 0;
+    if (saved_ == done && previous_best > 0 && !regular) remove_checkpoint(previous_best);
+  }
   // Throughput is that of the training steps.
   window_.begin += Clock::now() - begin;
 }
@@ -231,11 +253,19 @@ void Loop::save(std::int64_t done, const std::string& reason) {
     staged.publish(std::move(manifest), runtime::now_utc());
     saved_ = done;
     journal({{"event", "checkpoint"}, {"step", done}, {"reason", reason}});
-    remove_old_checkpoints(done);
   } catch (const runtime::RunError& error) {
     // The old checkpoints are as they were and training can go on; the user hears of it, and the record keeps it.
     parts_.progress.warn(runtime::say("step ", done, ": no checkpoint was written: ", error.what()));
     journal({{"event", "checkpoint_failed"}, {"step", done}, {"reason", error.what()}});
+  }
+  if (saved_ == done) remove_old_checkpoints(done);
+}
+
+void Loop::remove_checkpoint(std::int64_t step) {
+  try {
+    store_.remove(static_cast<std::uint64_t>(step));
+  } catch (const runtime::RunError& error) {
+    parts_.progress.warn(runtime::say("the checkpoint of step ", step, " could not be removed: ", error.what()));
   }
 }
 
@@ -245,7 +275,7 @@ void Loop::remove_old_checkpoints(std::int64_t newest) {
   if (early_stopping_.best_step > 0) kept.insert(static_cast<std::uint64_t>(early_stopping_.best_step));
   for (const std::uint64_t step :
        runtime::checkpoints_to_remove(steps, static_cast<std::size_t>(parts_.config.save_total_limit), kept)) {
-    store_.remove(step);
+    remove_checkpoint(static_cast<std::int64_t>(step));
   }
 }
 
@@ -261,6 +291,7 @@ Outcome Loop::stop() {
 }
 
 Outcome Loop::run() {
+  if (parts_.stop.received() != 0) return stop();
   if (done_ == 0 && eval_every_ > 0) evaluate_now(0);
   window_.begin = Clock::now();
   while (done_ < plan_.total_steps() && !early_stopping_.should_stop()) {
@@ -294,6 +325,12 @@ std::string Loop::take_result() {
   } else {
     const auto folder =
         store_.folder() / runtime::checkpoint_name(static_cast<std::uint64_t>(early_stopping_.best_step));
+    // A full disk may have refused it, or lost it since: the last step's result is then worth more than none.
+    if (const std::string problem = runtime::verify_checkpoint(folder); !problem.empty()) {
+      parts_.progress.warn(runtime::say("step ", early_stopping_.best_step, " had the best validation loss, but ",
+                                        folder.string(), " cannot be used: ", problem, "; the result is of step ", done_));
+      return runtime::say("step ", done_, " (the last; the best, step ", early_stopping_.best_step, ", was not kept)");
+    }
     load_parameters(folder / kSnapshotFile, parts_.decoder.parameters());
   }
   return runtime::say("step ", early_stopping_.best_step, " (the best validation loss)");

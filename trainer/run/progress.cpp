@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "runtime/clock.h"
+#include "runtime/plain_text.h"
 
 namespace cadre::run {
 namespace {
@@ -91,7 +92,7 @@ void Progress::note(const std::string& line) {
 void Progress::warn(const std::string& line) {
   log("warning: " + line);
   clear_bar();
-  std::fprintf(stderr, "warning: %s\n", line.c_str());
+  std::fprintf(stderr, "warning: %s\n", runtime::plain_line(line).c_str());
 }
 
 void Progress::draw_bar(const StepReport& report) {
