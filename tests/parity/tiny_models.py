@@ -106,6 +106,10 @@ TINY_MODELS = {
     "gemma2_old": Tiny(Gemma2Config, GEMMA2, ("sliding_window",), old_spelling=True),
     "gemma3": Tiny(Gemma3TextConfig, {**GEMMA, "num_hidden_layers": 7, "rope_parameters": GEMMA3_ROPE},
                    (*OF_GEMMA, "qk_norm", "rope_local", "rope_scaling")),
+    # transformers takes the cap on logits here, and leaves the one on attention unused.
+    "gemma3_softcaps": Tiny(Gemma3TextConfig, {**GEMMA, "num_hidden_layers": 7, "rope_parameters": GEMMA3_ROPE,
+                                               "attn_logit_softcapping": 1.5, "final_logit_softcapping": 2.0},
+                            ("final_softcap",)),
     "gemma3_old": Tiny(Gemma3TextConfig, {**GEMMA, "num_hidden_layers": 8, "sliding_window_pattern": 4,
                                           "rope_parameters": GEMMA3_ROPE},
                        (*OF_GEMMA, "qk_norm", "rope_local", "rope_scaling"), old_spelling=True),
