@@ -186,6 +186,7 @@ void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
   parts_.progress.step({.step = done,
                         .max_steps = plan_.total_steps(),
                         .loss = outcome.gradient.loss,
+                        .mean_loss = window_.loss_sum / static_cast<double>(window_.steps),
                         .learning_rate = outcome.learning_rate,
                         .grad_norm = outcome.norm,
                         .tokens_per_second = speed,

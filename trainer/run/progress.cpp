@@ -118,7 +118,7 @@ void Progress::step(const StepReport& report, bool logged) {
   if (!logged) return;
   const std::string line = format("step %lld/%lld  loss %.4f  lr %.3g  grad_norm %.3f  %.0f tokens/s  %s left",
                                   static_cast<long long>(report.step), static_cast<long long>(report.max_steps),
-                                  report.loss, report.learning_rate, report.grad_norm, report.tokens_per_second,
+                                  report.mean_loss, report.learning_rate, report.grad_norm, report.tokens_per_second,
                                   duration_text(report.seconds_left).c_str());
   log(line);
   if (style_ == Style::kLines) std::fprintf(stderr, "%s\n", line.c_str());

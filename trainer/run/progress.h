@@ -11,7 +11,9 @@ namespace cadre::run {
 
 struct StepReport {
   std::int64_t step = 0, max_steps = 0;
-  double loss = 0, learning_rate = 0, grad_norm = 0, tokens_per_second = 0, seconds_left = 0;
+  double loss = 0;       // of this step
+  double mean_loss = 0;  // of the steps since the last logging step: what metrics.jsonl holds
+  double learning_rate = 0, grad_norm = 0, tokens_per_second = 0, seconds_left = 0;
 };
 
 class Progress {
