@@ -129,6 +129,8 @@ def main():
     options = parser.parse_args()
     if absent := speed_cases.missing():
         raise SystemExit(absent)
+    if not options.peer_only and not CADRE.exists():
+        raise SystemExit(f"{CADRE} is not built")
     if options.steps is not None and options.steps < 2:
         parser.error("--steps: at least 2, since the first is left out")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs, {options.threads} threads", flush=True)
