@@ -1,7 +1,7 @@
 // The command line: `cadre VERB TARGET --KEY VALUE …`, as values.
 #pragma once
 
-#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,7 @@ namespace cadre::launch {
 struct Arguments {
   std::string verb;
   std::vector<std::string> targets;       // what is neither option nor KEY=VALUE
+  std::set<std::string> bare = {};        // options given without a value: theirs is "true"
   std::vector<config::Override> options;  // in order; dashes in names are underscores; a bare --flag is "true"
 
   bool has(const std::string& key) const;
@@ -19,6 +20,10 @@ struct Arguments {
   std::string get(const std::string& key, const std::string& fallback = "") const;
   // Takes an option out; for those of the program itself, so that the rest are configuration keys.
   std::string take(const std::string& key, const std::string& fallback = "");
+  // Takes a flag out. UserError unless it is true, false or bare.
+  bool take_flag(const std::string& key);
+  // UserError where an option other than a flag or one of `allowed` was given without a value.
+  void require_values(const std::vector<std::string>& allowed = {}) const;
   // The one target. UserError says what a verb expects.
   const std::string& target(const std::string& what) const;
   // UserError names the first option that is not among `known`, with the nearest one that is.

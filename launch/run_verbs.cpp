@@ -37,6 +37,7 @@ int stop(Arguments arguments) {
   const runtime::FolderState state = runtime::look_at_run_folder(target);
   if (!state.record) throw runtime::UserError(target + ": no run is here");
   if (!state.holder) throw runtime::UserError(target + ": the run is not alive; it is " + state.status());
+  if (state.holder->pid <= 0) throw runtime::UserError(target + ": its lock does not say which process holds it");
   char host[256] = {};
   gethostname(host, sizeof host - 1);
   if (!state.holder->host.empty() && state.holder->host != host) {

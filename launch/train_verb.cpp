@@ -8,8 +8,13 @@
 namespace cadre::launch {
 
 int train(Arguments arguments) {
-  const bool dry_run = arguments.take("dry_run") == "true";
-  const bool quiet = arguments.take("quiet") == "true";
+  const bool dry_run = arguments.take_flag("dry_run");
+  const bool quiet = arguments.take_flag("quiet");
+  std::vector<std::string> switches;  // `--sample_packing` alone means true
+  for (const config::KeyDescription& key : config::describe_keys()) {
+    if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
+  }
+  arguments.require_values(switches);
   const std::string ranks = arguments.take("ranks", "1");
   if (integer_of("ranks", ranks, 1, 1 << 20) != 1 || arguments.has("hosts")) {
     throw runtime::UserError("more ranks than one are not built yet: leave out --ranks and --hosts");

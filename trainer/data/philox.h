@@ -30,7 +30,7 @@ enum class PhiloxStream : std::uint32_t {
   kValidationSplit = 2,
   kDropout = 3,
   kInitialisation = 4,
-  kSampling = 5,
+  kSampling = 6,
   kSequenceOrder = 5,
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <vector>
 
@@ -260,10 +261,18 @@ void backward_group(const Group& group, const AttentionSaved<T>& saved, T* dq, T
 template <typename F>
 void for_each_group(const AttentionShape& shape, std::span<const AttentionDocument> documents, F run) {
   const auto groups = static_cast<std::int64_t>(documents.size()) * shape.kv_heads;
+  // An exception (no memory for a long document) may not leave the region: the first is kept and thrown again after it.
+  std::exception_ptr failed;
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t i = 0; i < groups; ++i) {
-    run(Group{shape, documents[static_cast<std::size_t>(i / shape.kv_heads)], i % shape.kv_heads});
+    try {
+      run(Group{shape, documents[static_cast<std::size_t>(i / shape.kv_heads)], i % shape.kv_heads});
+    } catch (...) {
+#pragma omp critical(attention_failed)
+      if (!failed) failed = std::current_exception();
+    }
   }
+  if (failed) std::rethrow_exception(failed);
 }
 
 }  // namespace

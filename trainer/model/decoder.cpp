@@ -41,7 +41,8 @@ struct Recomputed : Function<Recomputed> {
 
 at::Tensor Decoder::embed(const std::vector<std::int64_t>& ids) const {
   const at::Tensor index = at::tensor(ids, at::kLong);
-  at::Tensor x = at::embedding(embedding_, index).to(compute_);
+  // As in transformers, looking up the padding token gives its row no gradient.
+  at::Tensor x = at::embedding(embedding_, index, spec_.pad_token_id).to(compute_);
   if (spec_.scale_embedding) {
     const auto scale = at::scalar_tensor(std::sqrt(static_cast<double>(spec_.hidden_size)), compute_);
     x = x * scale.item();
@@ -134,7 +135,8 @@ at::Tensor Decoder::hidden(const Batch& batch, const Pass& pass) const {
     const LayerFunction run = [this, &layer, call, pass, i](const at::Tensor& input) {
       return run_layer(layer, input, call, pass, nullptr, i);
     };
-    x = recompute ? Recomputed::apply(x, anchor, run) : run(x);
+    // A layer that neither trains nor passes a gradient on is not part of the graph.
+    x = recompute && (x.requires_grad() || layer.trains()) ? Recomputed::apply(x, anchor, run) : run(x);
   }
   return x;
 }

@@ -193,7 +193,8 @@ void parse_differences(const JsonFields& config, const Family& family, ModelSpec
     const auto cap = [&](const char* name, double otherwise) {
       return config.is_null(name) ? 0.0 : config.number(name, {1e-6, 1e9}).value_or(gemma2 ? otherwise : 0.0);
     };
-    spec.attention_softcap = cap("attn_logit_softcapping", 50.0);
+    // transformers reads Gemma 3's and never applies it.
+    if (gemma2) spec.attention_softcap = cap("attn_logit_softcapping", 50.0);
     spec.final_softcap = cap("final_logit_softcapping", 30.0);
   }
   spec.attention_scale = 1.0 / std::sqrt(scalar);
@@ -236,7 +237,10 @@ void parse_tokens(const JsonFields& config, const JsonFields& generation, const 
   const auto first = [](const std::vector<std::int64_t>& found) { return found.empty() ? -1 : found.front(); };
   spec.bos_token_id = first(ids("bos_token_id", family.bos));
   spec.eos_token_ids = ids("eos_token_id", family.eos);
-  spec.pad_token_id = first(ids("pad_token_id", family.pad));
+  // That of config.json alone: it is the embedding's, not the generation's.
+  const bool given = config.json().contains("pad_token_id");
+  spec.pad_token_id = given ? first(token_ids(config, "pad_token_id", spec.vocab_size)) : family.pad;
+  if (spec.pad_token_id >= spec.vocab_size) spec.pad_token_id = -1;
 }
 
 }  // namespace

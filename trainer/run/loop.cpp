@@ -107,12 +107,12 @@ bool Loop::restore(const boost::json::object& receipt, const boost::json::object
   if (found) {
     if (!receipt.empty()) require_same_mathematics(receipt, now);
     const boost::json::value* layout = found->manifest.state.if_contains("parameter_layout");
-    if (layout == nullptr || *layout != layout_sha256(parts_.decoder.parameters())) {
+    if (layout == nullptr || *layout != boost::json::value(layout_sha256(parts_.decoder.parameters()))) {
       throw runtime::UserError(found->folder.string() + ": is of another model or another set of trained parameters");
     }
     if (static_cast<std::int64_t>(found->manifest.step) > plan_.total_steps()) {
-      throw runtime::UserError(runtime::say(found->folder.string(), ": is of step ", found->manifest.step, ", this run has ",
-                                            plan_.total_steps(), "; raise max_steps or num_epochs"));
+      throw runtime::UserError(runtime::say(found->folder.string(), ": is of step ", found->manifest.step,
+                                            ", this run has ", plan_.total_steps(), "; raise max_steps or num_epochs"));
     }
     load_snapshot(found->folder / kSnapshotFile, parts_.decoder.parameters(), optimizer_);
     done_ = static_cast<std::int64_t>(found->manifest.step);
@@ -166,7 +166,8 @@ void Loop::one_step(std::int64_t index) {
     const std::string reason = runtime::say("step ", index + 1, ": the loss is ", outcome.gradient.loss,
                                             " and the gradient's norm ", outcome.norm);
     journal({{"event", "non_finite"}, {"step", index + 1}, {"reason", reason}, {"micro_batches", micro_batches}});
-    throw runtime::RunError(reason + "; a lower learning_rate or a look at the step's samples in journal.jsonl may help");
+    throw runtime::RunError(reason +
+                            "; a lower learning_rate or a look at the step's samples in journal.jsonl may help");
   }
   optimizer_.apply(parts_.decoder.parameters(), outcome.gradient.sum, outcome.learning_rate,
                    optimizer::clip_scale(outcome.norm, parts_.config.max_grad_norm), index + 1);
@@ -215,8 +216,7 @@ void Loop::log_step(std::int64_t done, const StepOutcome& outcome) {
 void Loop::evaluate_now(std::int64_t done) {
   const Clock::time_point begin = Clock::now();
   const double loss =
-      evaluate(parts_.decoder, parts_.prepared.validation,
-                               parts_.config.micro_batch_size * parts_.config.sequence_len);
+      evaluate(parts_.decoder, parts_.prepared.validation, parts_.config.micro_batch_size * parts_.config.sequence_len);
   const std::int64_t previous_best = early_stopping_.best_step;
   const bool best = early_stopping_.observe(done, loss);
   parts_.progress.evaluation(done, loss, best);
@@ -329,7 +329,8 @@ std::string Loop::take_result() {
     // A full disk may have refused it, or lost it since: the last step's result is then worth more than none.
     if (const std::string problem = runtime::verify_checkpoint(folder); !problem.empty()) {
       parts_.progress.warn(runtime::say("step ", early_stopping_.best_step, " had the best validation loss, but ",
-                                        folder.string(), " cannot be used: ", problem, "; the result is of step ", done_));
+                                        folder.string(), " cannot be used: ", problem, "; the result is of step ",
+                                        done_));
       return runtime::say("step ", done_, " (the last; the best, step ", early_stopping_.best_step, ", was not kept)");
     }
     load_parameters(folder / kSnapshotFile, parts_.decoder.parameters());

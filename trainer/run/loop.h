@@ -36,6 +36,7 @@ class Loop {
   explicit Loop(Parts parts);
 
   std::int64_t total_steps() const { return plan_.total_steps(); }
+  std::int64_t done_steps() const { return done_; }
 
   // Goes back to the newest valid checkpoint, or to the start where there is none. True when it resumed. UserError when
   // `receipt`, what the run began with, and `now` would not give the same result.
@@ -62,6 +63,8 @@ class Loop {
   void log_step(std::int64_t done, const struct StepOutcome& outcome);
   void evaluate_now(std::int64_t done);
   Outcome stop();
+  std::optional<runtime::LoadableCheckpoint> checkpoint_to_resume();
+  void remove_checkpoint(std::int64_t step);
   void save(std::int64_t done, const std::string& reason);
   void remove_old_checkpoints(std::int64_t newest);
   void journal(boost::json::object event);

@@ -14,6 +14,24 @@ at::ScalarType compute_dtype(const config::Config& config, const model_folder::M
   return spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
+namespace {
+
+// What is continued has its rank and scaling already: another value beside it is a misunderstanding.
+void require_same_adapter(const config::Config& config, const adapter_folder::AdapterConfig& adapter) {
+  const auto differs = [&](const char* key, const auto& asked, const auto& found) {
+    throw runtime::UserError(runtime::say(key, ": ", asked, " contradicts ", config.lora_model_dir, ", which has ",
+                                          found, "; remove ", key));
+  };
+  if (config.lora_r != 0 && config.lora_r != adapter.r) differs("lora_r", config.lora_r, adapter.r);
+  if (config.lora_alpha != 0 && config.lora_alpha != adapter.lora_alpha) {
+    differs("lora_alpha", config.lora_alpha, adapter.lora_alpha);
+  }
+  if (config.use_dora && !adapter.use_dora) differs("use_dora", "true", "false");
+  if (config.use_rslora && !adapter.use_rslora) differs("use_rslora", "true", "false");
+}
+
+}  // namespace
+
 Base open_base(const config::Config& config) {
   Base base{.folder = config.init_from_config
                           ? model_folder::Folder::open(config.base_model, model_folder::Weights::kNone)
@@ -27,6 +45,7 @@ Base open_base(const config::Config& config) {
   if (!config.lora_model_dir.empty()) {
     base.start.emplace(adapter_folder::AdapterFolder::open(config.lora_model_dir, spec));
     base.adapter = base.start->config();
+    require_same_adapter(config, *base.adapter);
   } else {
     base.adapter = adapter::config_of(config);
   }

@@ -11,8 +11,8 @@
 namespace cadre::run {
 namespace {
 
-// What may change between two starts of one run. Validation is here: it reads the parameters and changes none, unless
-// it ends the run early, which early_stopping_patience says.
+// What may change between two starts of one run: where things lie, and when to log and save. The content of a base or
+// adapter that has moved is compared by its hash.
 constexpr std::array kFreeKeys = {
     "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_steps",
     "save_steps", "saves_per_epoch",      "save_total_limit",       "dataset_prepared_path",
@@ -21,6 +21,15 @@ constexpr std::array kFreeKeys = {
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);
   return value == nullptr ? boost::json::value(nullptr) : *value;
+}
+
+// Of rank, scaling and targets, and of the adapter that is continued.
+std::string adapter_sha256(const Base& base) {
+  if (!base.adapter) return "";
+  adapter_folder::AdapterConfig config = *base.adapter;
+  config.base_model_name_or_path.clear();  // the folder may have moved
+  const std::string start = base.start ? base.start->sha256() : "";
+  return runtime::sha256_hex(adapter_folder::print_adapter_config(config) + start);
 }
 
 void require_equal(const boost::json::object& before, const boost::json::object& now, const std::string& key,
@@ -52,6 +61,7 @@ boost::json::object make_receipt(const ReceiptInput& input) {
                                      {"sources", sources},
                                      {"train", input.prepared.train.sha256},
                                      {"validation", input.prepared.validation.sha256},
+                                     {"adapter", adapter_sha256(input.base)},
                                      {"parameter_layout", layout_sha256(input.space)},
                                      {"binary", runtime::sha256_of_file("/proc/self/exe")}}},
       {"training_rows", input.prepared.train.rows()},
@@ -68,7 +78,7 @@ void require_same_mathematics(const boost::json::object& receipt, const boost::j
   }
   const boost::json::object& before_hashes = receipt.at("sha256").as_object();
   const boost::json::object& now_hashes = now.at("sha256").as_object();
-  for (const char* key : {"base_model", "train", "parameter_layout"}) {
+  for (const char* key : {"base_model", "train", "validation", "adapter", "parameter_layout"}) {
     require_equal(
         before_hashes, now_hashes, key,
         "its content has changed since; bring the old one back to go on, or begin anew in another output_dir");

@@ -14,7 +14,7 @@ namespace {
 
 // Held rows whose logits are compared, and the tokens of each that are.
 constexpr std::size_t kHeldRows = 4;
-constexpr std::size_t kHeldTokens = 256;
+constexpr std::size_t kHeldTokens = 32;
 
 // The dtype that weights are stored in: an adapter's by configuration, a whole model's as its base's.
 at::ScalarType saved_dtype(const Base& base, const config::Config& config) {

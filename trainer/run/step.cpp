@@ -45,20 +45,27 @@ StepGradient compute_gradient(model::Decoder& decoder, const data::Dataset& data
   return result;
 }
 
-double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t rows_at_once) {
+double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t tokens_at_once) {
   at::NoGradGuard no_grad;
   double loss_sum = 0;
   std::size_t trained = 0;
   std::vector<std::uint32_t> rows;
-  for (std::size_t row = 0; row < dataset.rows(); ++row) {
-    rows.push_back(static_cast<std::uint32_t>(row));
-    if (static_cast<std::int64_t>(rows.size()) < rows_at_once && row + 1 < dataset.rows()) continue;
+  std::int64_t tokens = 0;
+  const auto flush = [&] {
     const model::Batch batch = batch_of(dataset, rows);
     rows.clear();
-    if (batch.targets.empty()) continue;
+    tokens = 0;
+    if (batch.targets.empty()) return;
     loss_sum += decoder.loss(decoder.hidden(batch, {}), batch, 1.0).loss_sum;
     trained += batch.targets.size();
+  };
+  for (std::size_t row = 0; row < dataset.rows(); ++row) {
+    const auto length = static_cast<std::int64_t>(dataset.length(row));
+    if (!rows.empty() && tokens + length > tokens_at_once) flush();
+    rows.push_back(static_cast<std::uint32_t>(row));
+    tokens += length;
   }
+  if (!rows.empty()) flush();
   return trained == 0 ? 0.0 : loss_sum / static_cast<double>(trained);
 }
 

@@ -31,7 +31,8 @@ model::Batch batch_of(const data::Dataset& dataset, std::span<const std::uint32_
 StepGradient compute_gradient(model::Decoder& decoder, const data::Dataset& dataset, const data::Step& step,
                               const StepOptions& options);
 
-// Mean loss a trained token over all rows; no gradient, no dropout. `rows_at_once` bounds memory.
-double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t rows_at_once);
+// Mean loss a trained token over all rows; no gradient, no dropout. `tokens_at_once` bounds memory; a longer
+// row goes alone.
+double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t tokens_at_once);
 
 }  // namespace cadre::run

@@ -19,17 +19,27 @@ StepPlan::StepPlan(const data::Dataset& dataset, const config::Config& config)
     lengths_.push_back(static_cast<std::uint32_t>(dataset.length(row)));
   }
   cached_ = plan(0);
+  epoch_ends_.push_back(static_cast<std::int64_t>(cached_.size()));
+  total_steps_ = config.max_steps;
+  if (config.max_steps > 0) return;
   // Packing may need a step more or less from epoch to epoch, so each one that counts is planned.
-  std::int64_t steps = 0;
-  for (std::uint64_t epoch = 0;
-       config.max_steps > 0 ? steps < config.max_steps : static_cast<double>(epoch) < config.num_epochs; ++epoch) {
-    const bool same = !config.sample_packing && epoch > 0;
-    const auto count = same ? epoch_ends_.front() : static_cast<std::int64_t>(plan(epoch).size());
-    const double share = config.max_steps > 0 ? 1.0 : std::min(1.0, config.num_epochs - static_cast<double>(epoch));
-    epoch_ends_.push_back(steps + count);
-    steps += static_cast<std::int64_t>(std::ceil(share * static_cast<double>(count)));
+  const auto epochs = static_cast<std::uint64_t>(std::ceil(config.num_epochs));
+  for (std::uint64_t epoch = 0; epoch < epochs; ++epoch) {
+    if (epoch > 0) epoch_ends_.push_back(epoch_ends_.back() + steps_of(epoch));
+    const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];
+    const double share = std::min(1.0, config.num_epochs - static_cast<double>(epoch));
+    // A hair less, so that 0.1 of 10 steps is not 2 of them for the rounding of 1.1 - 1.
+    const double steps = std::ceil(share * static_cast<double>(epoch_ends_[epoch] - begin) * (1 - 1e-9));
+    total_steps_ = begin + std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
   }
-  total_steps_ = config.max_steps > 0 ? config.max_steps : steps;
+}
+
+std::int64_t StepPlan::steps_of(std::uint64_t epoch) const {
+  return options_.sample_packing ? static_cast<std::int64_t>(plan(epoch).size()) : epoch_ends_.front();
+}
+
+void StepPlan::reach(std::int64_t index) {
+  while (epoch_ends_.back() <= index) epoch_ends_.push_back(epoch_ends_.back() + steps_of(epoch_ends_.size()));
 }
 
 std::vector<data::Step> StepPlan::plan(std::uint64_t epoch) const {
@@ -38,6 +48,7 @@ std::vector<data::Step> StepPlan::plan(std::uint64_t epoch) const {
 
 const data::Step& StepPlan::at(std::int64_t index) {
   CADRE_CHECK(index >= 0 && index < total_steps_, "step ", index, " of ", total_steps_);
+  reach(index);
   const auto end = std::upper_bound(epoch_ends_.begin(), epoch_ends_.end(), index);
   const auto epoch = static_cast<std::uint64_t>(end - epoch_ends_.begin());
   if (epoch != cached_epoch_) {
@@ -48,7 +59,8 @@ const data::Step& StepPlan::at(std::int64_t index) {
   return cached_.at(static_cast<std::size_t>(index - begin));
 }
 
-double StepPlan::epochs_after(std::int64_t steps) const {
+double StepPlan::epochs_after(std::int64_t steps) {
+  reach(steps - 1);
   const auto end = std::upper_bound(epoch_ends_.begin(), epoch_ends_.end(), steps);
   const auto epoch = static_cast<std::size_t>(end - epoch_ends_.begin());
   const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];

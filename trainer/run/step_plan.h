@@ -20,10 +20,13 @@ class StepPlan {
   // Step `index`, counted from 0; neighbours are cheap, a new epoch is planned when it is reached.
   const data::Step& at(std::int64_t index);
   // Epochs done after `steps` steps: 1.5 in the middle of the second.
-  double epochs_after(std::int64_t steps) const;
+  double epochs_after(std::int64_t steps);
 
  private:
   std::vector<data::Step> plan(std::uint64_t epoch) const;
+  std::int64_t steps_of(std::uint64_t epoch) const;
+  // Plans epochs until step `index` lies in one.
+  void reach(std::int64_t index);
 
   std::vector<std::uint32_t> lengths_;
   data::PlanOptions options_;

@@ -6,6 +6,7 @@
 
 #include "runtime/clock.h"
 #include "runtime/error.h"
+#include "runtime/files.h"
 #include "trainer/run/loop.h"
 #include "trainer/run/preparation.h"
 #include "trainer/run/receipt.h"
@@ -81,7 +82,8 @@ Outcome run_in(runtime::RunFolder& folder, const config::Resolved& resolved, con
   boost::json::object files;
   for (const auto& [name, hash] : hashes) files[name] = hash;
   record = folder.record();
-  record.receipt["result"] = boost::json::object{{"of", held_from}, {"sha256", files}, {"verified", true}};
+  record.receipt["result"] =
+      boost::json::object{{"of", held_from}, {"steps", loop.done_steps()}, {"sha256", files}, {"verified", true}};
   record.status = runtime::RunStatus::kSucceeded;
   record.reason.clear();
   folder.write(record, runtime::now_utc());
@@ -116,6 +118,13 @@ void require_own_folder(const config::Config& config) {
   }
 }
 
+// Before anything of an earlier run is removed: what is certain to fail fails now.
+void require_readable_data(const config::Config& config) {
+  for (const auto* list : {&config.datasets, &config.test_datasets}) {
+    for (const config::DatasetConfig& dataset : *list) runtime::MappedFile{dataset.path};
+  }
+}
+
 }  // namespace
 
 Outcome train(const config::Resolved& resolved, Progress::Style style) {
@@ -126,6 +135,7 @@ Outcome train(const config::Resolved& resolved, Progress::Style style) {
   const StopSignal stop;
   require_own_folder(config);
   const Base base = open_base(config);
+  require_readable_data(config);
   runtime::RunFolder folder = runtime::RunFolder::open(
       config.output_dir, {.resume = config.resume_from_checkpoint != "none", .overwrite = config.overwrite_output_dir},
       runtime::now_utc());
@@ -134,6 +144,9 @@ Outcome train(const config::Resolved& resolved, Progress::Style style) {
     const Outcome outcome = run_in(folder, resolved, base, progress, stop);
     if (outcome == Outcome::kStopped) record_end(folder, runtime::RunStatus::kStopped, "a signal asked for it");
     return outcome;
+  } catch (const c10::Error& error) {
+    record_end(folder, runtime::RunStatus::kFailed, error.what_without_backtrace());
+    throw;
   } catch (const std::exception& error) {
     record_end(folder, runtime::RunStatus::kFailed, error.what());
     throw;

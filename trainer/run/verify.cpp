@@ -50,10 +50,14 @@ void check_result(const std::filesystem::path& run, const boost::json::object& r
 void check_base(const boost::json::object& receipt, Report& report) {
   const std::string path(receipt.at("configuration").at("base_model").as_string());
   const std::string expected(receipt.at("sha256").at("base_model").as_string());
+  if (!std::filesystem::exists(path)) return report.skip("base model " + path, "it is not here");
+  const auto* from_config = receipt.at("configuration").as_object().if_contains("init_from_config");
+  const bool bare = from_config != nullptr && *from_config == "true";
+  const auto weights = bare ? model_folder::Weights::kNone : model_folder::Weights::kRequired;
   try {
-    report.check("base model " + path, difference(expected, model_folder::Folder::open(path).sha256()));
+    report.check("base model " + path, difference(expected, model_folder::Folder::open(path, weights).sha256()));
   } catch (const runtime::UserError& error) {
-    report.skip("base model " + path, error.what());
+    report.check("base model " + path, error.what());
   }
 }
 
@@ -87,7 +91,16 @@ void check_ledger(const std::filesystem::path& run, const runtime::RunRecord& re
   const auto* rows = record.receipt.if_contains("training_rows");
   if (rows == nullptr) return report.skip("ledger.jsonl", "run.json does not say how many rows there are");
   std::uint64_t steps = 0, samples = 0;
-  const std::string problem = ledger_problem(run / "ledger.jsonl", rows->to_number<std::uint64_t>(), steps, samples);
+  std::string problem;
+  try {
+    problem = ledger_problem(run / "ledger.jsonl", rows->to_number<std::uint64_t>(), steps, samples);
+  } catch (const runtime::UserError& error) {
+    problem = error.what();
+  }
+  if (const auto* result = record.receipt.if_contains("result"); problem.empty() && result != nullptr) {
+    const auto final_step = result->at("steps").to_number<std::uint64_t>();
+    if (steps != final_step) problem = runtime::say("ends at step ", steps, ", the run at ", final_step);
+  }
   report.check(runtime::say("ledger.jsonl: ", steps, " steps, each once; ", samples, " samples, each once an epoch"),
                problem);
 }
