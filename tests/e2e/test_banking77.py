@@ -41,7 +41,7 @@ class Banking77Test(unittest.TestCase):
             cls.folder / "banking77.yaml", base_model=str(DATA / "stories260k_hf"), adapter="lora", lora_r=8,
             lora_alpha=16, lora_target_modules="all-linear", datasets=[{"path": str(cls.folder / "train.jsonl"), **ROW}],
             test_datasets=[{"path": str(cls.folder / "held.jsonl"), **ROW}], sequence_len=512, micro_batch_size=BATCH,
-            global_batch_size=BATCH, max_steps=STEPS, eval_steps=EVERY, learning_rate=0.01, warmup_steps=10,
+            global_batch_size=BATCH, max_steps=STEPS, eval_steps=EVERY, save_steps=EVERY, learning_rate=0.01, warmup_steps=10,
             logging_steps=10, threads=1, seed=7, output_dir=str(cls.run_folder))
         ended = cadre("train", cls.config)
         assert ended.code == DONE, ended.err

@@ -130,10 +130,10 @@ void require_readable_data(const config::Config& config) {
 
 Outcome train(const config::Resolved& resolved, Progress::Style style) {
   const config::Config& config = resolved.config;
+  const StopSignal stop;  // from the first line that a user sees on
   Progress progress(style);
   for (const std::string& note : resolved.notes) progress.note(note);
   at::set_num_threads(static_cast<int>(config.threads));
-  const StopSignal stop;
   require_own_folder(config);
   const Base base = open_base(config);
   require_readable_data(config);
