@@ -72,8 +72,7 @@ void Arguments::require_values(const std::vector<std::string>& allowed) const {
 const std::string& Arguments::target(const std::string& what) const {
   if (targets.size() == 1) return targets[0];
   if (targets.empty()) throw runtime::UserError(verb + ": expected " + what + "; see cadre --help");
-  throw runtime::UserError(verb + ": expected one " + what + ", found also '" + targets[1] +
-                           "'; see cadre --help");
+  throw runtime::UserError(verb + ": expected one " + what + ", found also '" + targets[1] + "'; see cadre --help");
 }
 
 void Arguments::require_known(const std::vector<std::string>& known) const {
