@@ -13,7 +13,7 @@ from program import (CADRE, DATA, DONE, FAILED, cadre, checkpoints, flip_byte, n
                      write_config)
 
 STEPS, BATCH, EVERY = 240, 16, 80
-# Measured 0.86 against 9.05: the base has never seen such a text. Three times as much is still "well under".
+# Measured 0.83 against 8.97: the base has never seen such a text. Three times as much is still "well under".
 MOST_OF_BASE = 0.3
 ROW = {"type": "alpaca", "field_instruction": "text", "field_output": "category",
        "prompt_no_input_format": "Question: {instruction}\nIntent:", "output_format": " {output}"}
