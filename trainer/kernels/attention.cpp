@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <vector>
 
 #include "trainer/kernels/elementary.h"
+#include "trainer/kernels/first_exception.h"
 #include "trainer/kernels/tile_product.h"
 
 namespace cadre::kernels {
@@ -261,18 +261,14 @@ void backward_group(const Group& group, const AttentionSaved<T>& saved, T* dq, T
 template <typename F>
 void for_each_group(const AttentionShape& shape, std::span<const AttentionDocument> documents, F run) {
   const auto groups = static_cast<std::int64_t>(documents.size()) * shape.kv_heads;
-  // An exception (no memory for a long document) may not leave the region: the first is kept and thrown again after it.
-  std::exception_ptr failed;
+  FirstException failed;  // no memory for a long document
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t i = 0; i < groups; ++i) {
-    try {
+    failed.guard([&] {
       run(Group{shape, documents[static_cast<std::size_t>(i / shape.kv_heads)], i % shape.kv_heads});
-    } catch (...) {
-#pragma omp critical(attention_failed)
-      if (!failed) failed = std::current_exception();
-    }
+    });
   }
-  if (failed) std::rethrow_exception(failed);
+  failed.rethrow();
 }
 
 }  // namespace

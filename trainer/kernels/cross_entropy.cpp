@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <vector>
 
 #include "trainer/kernels/elementary.h"
+#include "trainer/kernels/first_exception.h"
 
 namespace cadre::kernels {
 
@@ -62,21 +62,17 @@ void row_cross_entropy(const CrossEntropyShape& shape, bool gradient, T* row, st
 template <typename T>
 void cross_entropy(const CrossEntropyShape& shape, bool gradient, T* logits, const std::int64_t* targets,
                    float* losses) {
-  // An exception may not leave the region: the first is kept and thrown again after it.
-  std::exception_ptr failed;
+  FirstException failed;
 #pragma omp parallel for schedule(static)
   for (std::int64_t r = 0; r < shape.rows; ++r) {
-    try {
+    failed.guard([&] {
       thread_local std::vector<float> scratch;
       scratch.resize(static_cast<std::size_t>(2 * shape.vocab));
       row_cross_entropy(shape, gradient, logits + r * shape.vocab, targets[r], losses + r, scratch.data(),
                         scratch.data() + shape.vocab);
-    } catch (...) {
-#pragma omp critical(cross_entropy_failed)
-      if (!failed) failed = std::current_exception();
-    }
+    });
   }
-  if (failed) std::rethrow_exception(failed);
+  failed.rethrow();
 }
 
 template void cross_entropy(const CrossEntropyShape&, bool, float*, const std::int64_t*, float*);
