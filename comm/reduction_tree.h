@@ -1,22 +1,26 @@
 // The one order in which the gradients of a step's micro-batches are added, whatever rank computes them: a binary tree
-// over their indices in which a range splits at the largest power of two below its size. Sums differ with their order;
-// this one is fixed, so the result is a function of the micro-batches alone.
+// over their indices (runtime/micro_batches.h). Sums differ with their order; this one is fixed, so the result is a
+// function of the micro-batches alone.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
+
+#include "runtime/micro_batches.h"
 
 namespace cadre::comm {
 
 // to[i] += from[i]: the left operand of the tree is `to`.
 void add_in_place(std::span<float> to, std::span<const float> from);
 
-// Adds operands 0, 1, 2, … of one tree as they come, left to right, holding at most log2(M) + 1 partial sums.
+// Adds the leaves of one node of the tree as they come, left to right, holding at most log2(leaves) + 1 partial sums.
 class TreeSum {
  public:
-  // Adds the next operand; all of one size. The memory of `operand` is kept.
-  void add(std::vector<float> operand);
+  // Adds the next operand; all of one size. It is copied only where it begins a subtree.
+  void add(std::span<const float> operand);
   std::size_t count() const { return count_; }
   // The sum of all operands added (count() > 0); the object is empty afterwards.
   std::vector<float> finish();
@@ -27,7 +31,32 @@ class TreeSum {
     std::vector<float> sum;
   };
   std::vector<Partial> partials_;  // sizes are falling powers of two
+  std::vector<std::vector<float>> spare_;
   std::size_t count_ = 0;
+};
+
+// A piece of a sum: either a look at memory that somebody else keeps, or memory of its own.
+struct Operand {
+  std::span<const float> values = {};
+  std::vector<float> owned = {};
+
+  static Operand of(std::vector<float> values);
+  static Operand look(std::span<const float> values) { return {values, {}}; }
+};
+
+// Nodes of the tree over [0, count) as they come, in any order, for one piece of the gradient: two siblings become
+// their parent at once.
+class NodeSums {
+ public:
+  explicit NodeSums(std::uint32_t count) : count_(count) {}
+  void add(runtime::Range node, Operand operand);
+  bool complete() const;
+  // The sum of everything; complete() must hold. A look only where nothing had to be added.
+  Operand take();
+
+ private:
+  std::uint32_t count_;
+  std::map<std::uint32_t, std::pair<runtime::Range, Operand>> nodes_;  // by begin
 };
 
 }  // namespace cadre::comm

@@ -1,11 +1,157 @@
-#include <iostream>
+// `cadre train`: sets the run up, starts its processes, shows their progress and writes down how it ended.
+#include <unistd.h>
 
+#include <iostream>
+#include <random>
+
+#include "launch/coordinator_boot.h"
 #include "launch/exit_code.h"
+#include "launch/hosts.h"
+#include "launch/launcher.h"
+#include "launch/machine.h"
+#include "launch/rank_count.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
-#include "trainer/run/train.h"
+#include "trainer/run/recorder.h"
+#include "trainer/run/run_setup.h"
 
 namespace cadre::launch {
+namespace {
+
+// What a rank needs beside its model: program, libraries and the activations of a small step.
+constexpr std::uint64_t kRankBaseBytes = std::uint64_t{600} << 20;
+constexpr std::size_t kTokenBytes = 32;
+
+std::uint64_t model_bytes(const std::string& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() == ".safetensors") bytes += at->file_size(error);
+  }
+  return bytes;
+}
+
+std::uint32_t ranks_here(const config::Config& config) {
+  const Machine machine = look_at_machine(std::filesystem::current_path());
+  const std::uint64_t model = model_bytes(config.base_model);
+  // Full fine-tuning: fp32 values, gradients and partial sums beside the stored weights.
+  const std::uint64_t factor = config.adapter == "none" ? 5 : 2;
+  return default_ranks(
+      machine.cores, machine.memory_free_bytes,
+      {.threads = static_cast<std::uint64_t>(config.threads),
+       .memory_bytes = kRankBaseBytes + factor * model,
+       .most_micro_batches = static_cast<std::uint64_t>(std::max<std::int64_t>(
+           1, config.global_batch_size / std::max<std::int64_t>(1, config.micro_batch_size)))});
+}
+
+std::string random_token() {
+  std::random_device device;
+  std::string token;
+  while (token.size() < kTokenBytes) token += static_cast<char>(device());
+  return token;
+}
+
+std::vector<IslandSpec> islands_of(Arguments& arguments) {
+  const bool has_ranks = arguments.has("ranks"), has_hosts = arguments.has("hosts");
+  if (has_ranks && has_hosts) {
+    throw runtime::UserError("--ranks and --hosts: expected one of them; --hosts a:4,b:4 says how many ranks each has");
+  }
+  if (has_hosts) return parse_hosts(arguments.take("hosts", ""));
+  const std::string ranks = arguments.take("ranks", "0");
+  if (!has_ranks) return {};
+  return {{.ranks = static_cast<std::uint32_t>(integer_of("ranks", ranks, 1, 1 << 16))}};
+}
+
+std::uint32_t total_ranks(const std::vector<IslandSpec>& islands) {
+  std::uint32_t ranks = 0;
+  for (const IslandSpec& island : islands) ranks += island.ranks;
+  return ranks;
+}
+
+// The configuration for these ranks; gradient_accumulation_steps counts those of the run's first start.
+config::Resolved load_configuration(Arguments& arguments, std::vector<IslandSpec>& islands, std::int64_t& first_ranks) {
+  const std::string& file = arguments.target("CONFIG.yaml");
+  config::Resolved resolved = config::load(file, arguments.options);
+  if (islands.empty()) islands = {{.ranks = ranks_here(resolved.config)}};
+  first_ranks = resolved.config.overwrite_output_dir
+                    ? total_ranks(islands)
+                    : run::ranks_of_first_start(resolved.config.output_dir, total_ranks(islands));
+  return config::load(file, arguments.options, first_ranks);
+}
+
+int end_run(run::RunSetup& setup, const LaunchResult& ended, bool quiet, run::Progress& progress) {
+  const auto text = [&](const char* name) {
+    const auto* found = ended.result.if_contains(name);
+    return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
+  };
+  const std::string outcome = text("outcome"), reason = ended.reason.empty() ? text("reason") : ended.reason;
+  if (outcome == "succeeded") {
+    run::RunResult result{.of = text("of"), .steps = ended.result.at("step").to_number<std::uint64_t>()};
+    for (const auto& [name, hash] : ended.result.at("sha256").as_object()) {
+      result.sha256[std::string(name)] = std::string(hash.as_string());
+    }
+    run::record_success(setup.folder, result);
+    if (!quiet) progress.note("done: the result is in " + setup.folder.path().string());
+    return kDone;
+  }
+  if (outcome == "stopped") {
+    run::record_end(setup.folder, runtime::RunStatus::kStopped, reason);
+    progress.note(runtime::say("stopped after step ", ended.result.at("step").to_number<std::uint64_t>(),
+                               "; the same command goes on from here"));
+    return kResumable;
+  }
+  run::record_end(setup.folder, runtime::RunStatus::kFailed, reason);
+  if (const auto* mend = ended.result.if_contains("user_can_mend"); mend != nullptr && mend->as_bool()) {
+    throw runtime::UserError(reason);
+  }
+  if (ended.exit_code == kUserMustMend) throw runtime::UserError(reason);
+  throw runtime::RunError(reason.empty() ? "the run's processes ended without a word; see its logs/" : reason);
+}
+
+void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& progress) {
+  if (const auto* note = line.if_contains("note")) {
+    progress.note(std::string(note->as_string()));
+  } else if (const auto* warning = line.if_contains("warning")) {
+    progress.warn(std::string(warning->as_string()));
+  } else if (const auto* workload = line.if_contains("workload")) {
+    run::record_workload(setup.folder, workload->at("max_steps").to_number<std::uint64_t>(),
+                         workload->at("trained_parameters").to_number<std::uint64_t>());
+  } else {
+    run::show_news(line, progress);
+  }
+}
+
+int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, bool quiet, run::Progress& progress) {
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string token = random_token();
+  const auto boot = [&](std::uint32_t island, std::uint32_t first_rank,
+                        const std::vector<runtime::Endpoint>& coordinator) {
+    return Boot{.run_id = setup.folder.record().run_id,
+                .token = token,
+                .coordinator = coordinator,
+                .island = island,
+                .first_rank = first_rank,
+                .configuration = setup.configuration,
+                .chat_template_date = setup.chat_template_date};
+  };
+  const std::uint32_t ranks = total_ranks(islands);
+  if (ranks > 1) progress.note(runtime::say(ranks, " ranks on ", islands.size(), islands.size() == 1 ? " host" : " hosts"));
+  LaunchPlan plan{.islands = islands,
+                  .coordinator = {program, "coordinator"},
+                  .rank = {program, "rank"},
+                  .logs = setup.folder.logs()};
+  LaunchCallbacks callbacks;
+  callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening) {
+    return print_coordinator_boot(
+        {.boot = boot(0, 0, listening), .term = term, .ranks = ranks, .steps_per_epoch = setup.steps_per_epoch});
+  };
+  callbacks.rank_boot = boot;
+  callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };
+  Launcher launcher(std::move(plan), std::move(callbacks));
+  return end_run(setup, launcher.run(), quiet, progress);
+}
+
+}  // namespace
 
 int train(Arguments arguments) {
   const bool dry_run = arguments.take_flag("dry_run");
@@ -15,20 +161,24 @@ int train(Arguments arguments) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
   }
   arguments.require_values(switches);
-  const std::string ranks = arguments.take("ranks", "1");
-  if (integer_of("ranks", ranks, 1, 1 << 20) != 1 || arguments.has("hosts")) {
-    throw runtime::UserError("more ranks than one are not built yet: leave out --ranks and --hosts");
-  }
-  const config::Resolved resolved = config::load(arguments.target("CONFIG.yaml"), arguments.options);
+  std::vector<IslandSpec> islands = islands_of(arguments);
+  std::int64_t first_ranks = 1;
+  const config::Resolved resolved = load_configuration(arguments, islands, first_ranks);
   if (dry_run) {
     std::cout << config::describe(resolved);
     for (const std::string& note : resolved.notes) std::cout << "# " << note << '\n';
     return kDone;
   }
-  const run::Outcome outcome = run::train(resolved, run::Progress::style_for_stderr(quiet));
-  if (outcome == run::Outcome::kStopped) return kResumable;
-  if (!quiet) std::cerr << "done: the result is in " << resolved.config.output_dir << '\n';
-  return kDone;
+  run::Progress progress(run::Progress::style_for_stderr(quiet));
+  run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
+  try {
+    return launch_run(setup, islands, quiet, progress);
+  } catch (const std::exception& error) {
+    if (setup.folder.record().status == runtime::RunStatus::kRunning) {
+      run::record_end(setup.folder, runtime::RunStatus::kFailed, error.what());
+    }
+    throw;
+  }
 }
 
 }  // namespace cadre::launch

@@ -136,10 +136,14 @@ std::vector<std::uint64_t> checkpoints_to_remove(const std::set<std::uint64_t>& 
   return removed;
 }
 
-StagedCheckpoint::StagedCheckpoint(fs::path parent, std::uint64_t step)
-    : parent_(std::move(parent)), folder_(marked(parent_, kStagingPrefix, step)), step_(step) {
+fs::path staging_folder(const fs::path& checkpoints, std::uint64_t step) {
+  return marked(checkpoints, kStagingPrefix, step);
+}
+
+StagedCheckpoint::StagedCheckpoint(fs::path parent, std::uint64_t step, Staging staging)
+    : parent_(std::move(parent)), folder_(staging_folder(parent_, step)), step_(step) {
   on_disk(folder_, "be made", [&] {
-    fs::remove_all(folder_);
+    if (staging == Staging::kEmptied) fs::remove_all(folder_);
     fs::create_directories(folder_);
   });
 }
@@ -187,6 +191,15 @@ fs::path StagedCheckpoint::publish(Manifest manifest, UtcTime now) {
     const std::string problem = problem_with_bytes(folder_, shard);
     if (!problem.empty()) throw RunError(say(folder_.string(), ": read back after writing, ", problem));
   }
+  // A rank that was put out may have left something here.
+  on_disk(folder_, "be cleaned", [&] {
+    std::vector<fs::path> strays;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+      const auto is_it = [&](const Shard& shard) { return shard.file == entry.path().filename(); };
+      if (std::none_of(shards_.begin(), shards_.end(), is_it)) strays.push_back(entry.path());
+    }
+    for (const fs::path& stray : strays) fs::remove_all(stray);
+  });
   const std::string text = print_manifest(manifest);
   CADRE_CHECK(text.size() <= kMaxManifestBytes, "a manifest of ", text.size(), " bytes");
   write_file_atomically(folder_ / kManifestName, text);
@@ -239,7 +252,11 @@ void CheckpointStore::clean_up() {
 }
 
 StagedCheckpoint CheckpointStore::begin(std::uint64_t step) {
-  return StagedCheckpoint(folder_, step);
+  return StagedCheckpoint(folder_, step, StagedCheckpoint::Staging::kEmptied);
+}
+
+StagedCheckpoint CheckpointStore::gather(std::uint64_t step) {
+  return StagedCheckpoint(folder_, step, StagedCheckpoint::Staging::kAsItIs);
 }
 
 std::vector<CheckpointEntry> CheckpointStore::list() const {

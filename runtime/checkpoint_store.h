@@ -2,7 +2,7 @@
 //
 //   checkpoints/step-00000100/manifest.json     written last; names every shard with its size and sha256
 //   checkpoints/step-00000100/<shards>          files that the trainer writes; the store knows no tensors
-//   checkpoints/.staging-step-00000100/         one that is being written; removed at the next start
+//   checkpoints/.staging-step-00000100/         one that is being written, by all ranks; removed at the next start
 //
 // A checkpoint appears by the rename of its staging folder, after every shard has been read back from the disk. The
 // run's folder is locked, so that there is one writer; readers may come at any time.
@@ -44,6 +44,9 @@ struct Manifest {
   std::vector<Shard> shards = {};
 };
 
+// Where ranks write the shards of the checkpoint of `step`, until it is published.
+std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step);
+
 // A checkpoint that is being written. Its folder is removed when the object goes before publish() has returned.
 class StagedCheckpoint {
  public:
@@ -58,14 +61,15 @@ class StagedCheckpoint {
   // hash is not `expected_sha256`, which a caller gives that knows what it wrote.
   void add_shard(const std::string& file, std::optional<std::string> expected_sha256 = std::nullopt);
 
-  // Flushes every shard, reads it back and compares, writes the manifest and makes the checkpoint appear, in place of
+  // Flushes every shard, reads it back and compares, removes what is no shard of it, writes the manifest and makes the checkpoint appear, in place of
   // an older one of the same step. Returns its folder. RunError when the disk refuses or gives back other bytes; the
   // checkpoints that were there are then as they were. `manifest.step` must be the step of begin().
   std::filesystem::path publish(Manifest manifest, UtcTime now);
 
  private:
   friend class CheckpointStore;
-  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step);
+  enum class Staging { kEmptied, kAsItIs };
+  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step, Staging staging);
 
   std::filesystem::path parent_;
   std::filesystem::path folder_;  // empty once published or moved from
@@ -95,6 +99,8 @@ class CheckpointStore {
 
   // RunError when the disk refuses.
   StagedCheckpoint begin(std::uint64_t step);
+  // The checkpoint whose shards others have written into its staging folder.
+  StagedCheckpoint gather(std::uint64_t step);
 
   // Newest first. What has not the name of a checkpoint is not listed.
   std::vector<CheckpointEntry> list() const;

@@ -134,6 +134,7 @@ bool is_left_by_a_run(std::string_view name) {
                                                     "ledger.jsonl",
                                                     "journal.jsonl",
                                                     "checkpoints",
+                                                    "prepared",
                                                     "logs",
                                                     "adapter_config.json",
                                                     "adapter_model.safetensors",

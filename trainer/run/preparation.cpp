@@ -63,6 +63,16 @@ std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config)
   return tokenizer::Tokenizer::load(config.base_model);
 }
 
+data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
+                            int threads) {
+  const std::optional<tokenizer::Tokenizer> tokenizer = load_tokenizer(config);
+  return data::prepare(config, tokenizer ? &*tokenizer : nullptr,
+                       {.chat_template_date = chat_template_date,
+                        .threads = threads,
+                        .vocab_size = base.folder.spec().vocab_size,
+                        .max_position_embeddings = base.folder.spec().max_position_embeddings});
+}
+
 std::unique_ptr<model::Decoder> load_decoder(const Base& base, const config::Config& config) {
   const model_folder::ModelSpec& spec = base.folder.spec();
   const auto seed = static_cast<std::uint64_t>(config.seed);

@@ -33,6 +33,10 @@ at::ScalarType compute_dtype(const config::Config& config, const model_folder::M
 // Nothing where every dataset is already tokenized and the folder has none.
 std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config);
 
+// The run's rows as tokens; from the prepared cache where it is filled.
+data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
+                            int threads);
+
 // Loads the weights and gives the trained tensors their first values.
 std::unique_ptr<model::Decoder> load_decoder(const Base& base, const config::Config& config);
 

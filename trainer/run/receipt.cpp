@@ -6,7 +6,6 @@
 
 #include "runtime/error.h"
 #include "runtime/sha256.h"
-#include "trainer/run/snapshot.h"
 
 namespace cadre::run {
 namespace {
@@ -62,10 +61,8 @@ boost::json::object make_receipt(const ReceiptInput& input) {
                                      {"train", input.prepared.train.sha256},
                                      {"validation", input.prepared.validation.sha256},
                                      {"adapter", adapter_sha256(input.base)},
-                                     {"parameter_layout", layout_sha256(input.space)},
                                      {"binary", runtime::sha256_of_file("/proc/self/exe")}}},
-      {"training_rows", input.prepared.train.rows()},
-      {"trained_parameters", input.space.elements()}};
+      {"training_rows", input.prepared.train.rows()}};
 }
 
 void require_same_mathematics(const boost::json::object& receipt, const boost::json::object& now) {
@@ -78,7 +75,7 @@ void require_same_mathematics(const boost::json::object& receipt, const boost::j
   }
   const boost::json::object& before_hashes = receipt.at("sha256").as_object();
   const boost::json::object& now_hashes = now.at("sha256").as_object();
-  for (const char* key : {"base_model", "train", "validation", "adapter", "parameter_layout"}) {
+  for (const char* key : {"base_model", "train", "validation", "adapter"}) {
     require_equal(
         before_hashes, now_hashes, key,
         "its content has changed since; bring the old one back to go on, or begin anew in another output_dir");

@@ -14,7 +14,6 @@ struct ReceiptInput {
   const config::Resolved& resolved;
   const Base& base;
   const data::Prepared& prepared;
-  const model::ParameterSpace& space;
   std::string chat_template_date;
 };
 

@@ -1,8 +1,5 @@
 #include "trainer/run/step.h"
 
-#include <algorithm>
-
-#include "comm/reduction_tree.h"
 #include "runtime/error.h"
 
 namespace cadre::run {
@@ -13,60 +10,59 @@ model::Batch batch_of(const data::Dataset& dataset, std::span<const std::uint32_
   return batch;
 }
 
-StepGradient compute_gradient(model::Decoder& decoder, const data::Dataset& dataset, const data::Step& step,
-                              const StepOptions& options) {
-  StepGradient result;
-  std::vector<model::Batch> batches;
+std::uint64_t trained_tokens_of(const data::Dataset& dataset, const data::Step& step) {
+  std::uint64_t tokens = 0;
   for (const data::MicroBatch& micro_batch : step.micro_batches) {
-    const model::Batch& batch = batches.emplace_back(batch_of(dataset, micro_batch.rows));
-    result.tokens += batch.tokens();
-    result.trained_tokens += static_cast<std::int64_t>(batch.targets.size());
+    for (const std::uint32_t row : micro_batch.rows) {
+      const auto labels = dataset.labels_of(row);
+      for (std::size_t i = 1; i < labels.size(); ++i) tokens += labels[i] >= 0;
+    }
   }
-  CADRE_CHECK(result.trained_tokens > 0, "a step without a trained token");
-  const double scale = 1.0 / static_cast<double>(result.trained_tokens);
-
-  const at::Tensor& gradients = decoder.parameters().gradients();
-  const auto* values = static_cast<const float*>(gradients.data_ptr());
-  comm::TreeSum sum;
-  double loss_sum = 0;
-  for (std::size_t m = 0; m < batches.size(); ++m) {
-    gradients.zero_();
-    const model::Pass pass{
-        .lora_dropout = options.lora_dropout,
-        .key = {.seed = options.seed, .step = options.step, .micro_batch = static_cast<std::uint32_t>(m)},
-        .checkpointing = options.checkpointing};
-    const model::HeadLoss loss = decoder.loss(decoder.hidden(batches[m], pass), batches[m], scale);
-    loss_sum += loss.loss_sum;
-    if (loss.scaled_loss.requires_grad()) loss.scaled_loss.backward();
-    sum.add(std::vector<float>(values, values + gradients.numel()));
-  }
-  result.sum = sum.finish();
-  result.loss = loss_sum * scale;
-  return result;
+  return tokens;
 }
 
-double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t tokens_at_once) {
-  at::NoGradGuard no_grad;
-  double loss_sum = 0;
-  std::size_t trained = 0;
-  std::vector<std::uint32_t> rows;
+runtime::MicroBatchResult compute_micro_batch(model::Decoder& decoder, const data::Dataset& dataset,
+                                              const data::MicroBatch& micro_batch, std::uint32_t index,
+                                              std::uint64_t trained_tokens, const StepOptions& options) {
+  CADRE_CHECK(trained_tokens > 0, "a step without a trained token");
+  decoder.parameters().gradients().zero_();
+  const model::Batch batch = batch_of(dataset, micro_batch.rows);
+  const model::Pass pass{.lora_dropout = options.lora_dropout,
+                         .key = {.seed = options.seed, .step = options.step, .micro_batch = index},
+                         .checkpointing = options.checkpointing};
+  const model::HeadLoss loss =
+      decoder.loss(decoder.hidden(batch, pass), batch, 1.0 / static_cast<double>(trained_tokens));
+  if (loss.scaled_loss.requires_grad()) loss.scaled_loss.backward();
+  return {.index = index,
+          .loss_sum = loss.loss_sum,
+          .tokens = static_cast<std::uint64_t>(batch.tokens()),
+          .trained_tokens = batch.targets.size(),
+          .samples = micro_batch.rows};
+}
+
+std::vector<std::vector<std::uint32_t>> evaluation_units(const data::Dataset& dataset, std::int64_t tokens_at_once) {
+  std::vector<std::vector<std::uint32_t>> units;
   std::int64_t tokens = 0;
-  const auto flush = [&] {
-    const model::Batch batch = batch_of(dataset, rows);
-    rows.clear();
-    tokens = 0;
-    if (batch.targets.empty()) return;
-    loss_sum += decoder.loss(decoder.hidden(batch, {}), batch, 1.0).loss_sum;
-    trained += batch.targets.size();
-  };
   for (std::size_t row = 0; row < dataset.rows(); ++row) {
     const auto length = static_cast<std::int64_t>(dataset.length(row));
-    if (!rows.empty() && tokens + length > tokens_at_once) flush();
-    rows.push_back(static_cast<std::uint32_t>(row));
+    if (units.empty() || tokens + length > tokens_at_once) {
+      units.emplace_back();
+      tokens = 0;
+    }
+    units.back().push_back(static_cast<std::uint32_t>(row));
     tokens += length;
   }
-  if (!rows.empty()) flush();
-  return trained == 0 ? 0.0 : loss_sum / static_cast<double>(trained);
+  return units;
+}
+
+runtime::UnitLoss evaluate_unit(const model::Decoder& decoder, const data::Dataset& dataset,
+                                std::span<const std::uint32_t> rows, std::uint32_t unit) {
+  at::NoGradGuard no_grad;
+  const model::Batch batch = batch_of(dataset, rows);
+  if (batch.targets.empty()) return {.unit = unit};
+  return {.unit = unit,
+          .loss_sum = decoder.loss(decoder.hidden(batch, {}), batch, 1.0).loss_sum,
+          .trained_tokens = batch.targets.size()};
 }
 
 }  // namespace cadre::run

@@ -1,10 +1,11 @@
-// The mathematics of one optimizer step: gradient of the global batch, and loss without gradient.
+// The mathematics of one optimizer step on one rank: a micro-batch's gradient, and loss without gradient.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "runtime/messages.h"
 #include "trainer/data/batch_plan.h"
 #include "trainer/data/dataset.h"
 #include "trainer/model/decoder.h"
@@ -18,21 +19,23 @@ struct StepOptions {
   bool checkpointing = false;
 };
 
-struct StepGradient {
-  std::vector<float> sum;  // d loss / d parameter over the flat space
-  double loss = 0;         // mean over the trained tokens of the global batch
-  std::int64_t tokens = 0, trained_tokens = 0;
-};
-
 model::Batch batch_of(const data::Dataset& dataset, std::span<const std::uint32_t> rows);
 
-// The gradient of Σ loss over the trained tokens of all micro-batches, divided by their number (not a mean of means),
-// micro-batches added in the fixed tree. `step` has at least one trained token.
-StepGradient compute_gradient(model::Decoder& decoder, const data::Dataset& dataset, const data::Step& step,
-                              const StepOptions& options);
+// Tokens that the step trains, over all its micro-batches.
+std::uint64_t trained_tokens_of(const data::Dataset& dataset, const data::Step& step);
 
-// Mean loss a trained token over all rows; no gradient, no dropout. `tokens_at_once` bounds memory; a longer
-// row goes alone.
-double evaluate(const model::Decoder& decoder, const data::Dataset& dataset, std::int64_t tokens_at_once);
+// Leaves in decoder.parameters().gradients() the gradient of micro-batch `index`'s part of the step's loss: its sum over
+// trained tokens divided by those of the whole step, `trained_tokens` > 0 (not a mean of means).
+runtime::MicroBatchResult compute_micro_batch(model::Decoder& decoder, const data::Dataset& dataset,
+                                              const data::MicroBatch& micro_batch, std::uint32_t index,
+                                              std::uint64_t trained_tokens, const StepOptions& options);
+
+// The batches of rows that validation is computed in; `tokens_at_once` bounds memory, a longer row goes alone. The same
+// on any number of ranks.
+std::vector<std::vector<std::uint32_t>> evaluation_units(const data::Dataset& dataset, std::int64_t tokens_at_once);
+
+// No gradient, no dropout.
+runtime::UnitLoss evaluate_unit(const model::Decoder& decoder, const data::Dataset& dataset,
+                                std::span<const std::uint32_t> rows, std::uint32_t unit);
 
 }  // namespace cadre::run

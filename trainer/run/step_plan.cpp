@@ -59,14 +59,19 @@ const data::Step& StepPlan::at(std::int64_t index) {
   return cached_.at(static_cast<std::size_t>(index - begin));
 }
 
-double StepPlan::epochs_after(std::int64_t steps) {
-  reach(steps - 1);
-  const auto end = std::upper_bound(epoch_ends_.begin(), epoch_ends_.end(), steps);
-  const auto epoch = static_cast<std::size_t>(end - epoch_ends_.begin());
-  const std::int64_t begin = epoch == 0 ? 0 : epoch_ends_[epoch - 1];
-  const std::int64_t length = epoch < epoch_ends_.size() ? epoch_ends_[epoch] - begin : epoch_ends_.front();
-  return static_cast<double>(epoch) +
-         static_cast<double>(steps - begin) / static_cast<double>(std::max<std::int64_t>(1, length));
+std::vector<runtime::EpochShape> StepPlan::epoch_shapes() {
+  std::vector<runtime::EpochShape> shapes;
+  std::int64_t begin = 0;
+  for (std::uint64_t epoch = 0; begin < total_steps_; ++epoch) {
+    const data::Step& first = at(begin);
+    const std::int64_t end = epoch_ends_[epoch];
+    runtime::EpochShape shape{.steps = static_cast<std::uint64_t>(end - begin),
+                              .micro_batches = static_cast<std::uint32_t>(first.micro_batches.size()),
+                              .last_micro_batches = static_cast<std::uint32_t>(cached_.back().micro_batches.size())};
+    shapes.push_back(shape);
+    begin = end;
+  }
+  return shapes;
 }
 
 }  // namespace cadre::run

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/workload.h"
 #include "trainer/config/config.h"
 #include "trainer/data/batch_plan.h"
 #include "trainer/data/dataset.h"
@@ -19,8 +20,8 @@ class StepPlan {
   std::int64_t steps_per_epoch() const { return epoch_ends_.front(); }
   // Step `index`, counted from 0; neighbours are cheap, a new epoch is planned when it is reached.
   const data::Step& at(std::int64_t index);
-  // Epochs done after `steps` steps: 1.5 in the middle of the second.
-  double epochs_after(std::int64_t steps);
+  // Of all epochs that the run reaches.
+  std::vector<runtime::EpochShape> epoch_shapes();
 
  private:
   std::vector<data::Step> plan(std::uint64_t epoch) const;

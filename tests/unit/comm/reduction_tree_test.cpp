@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "runtime/micro_batches.h"
@@ -37,6 +38,42 @@ TEST(ReductionTree, TreeSumGivesTheBitsOfTheDefinition) {
     order_matters = order_matters || result != in_sequence;
   }
   EXPECT_TRUE(order_matters) << "the operands are too tame to tell orders apart";
+}
+
+TEST(ReductionTree, NodesInAnyOrderGiveTheBitsOfTheDefinition) {
+  std::mt19937 generator(11);
+  std::normal_distribution<float> normal(0, 1e3f);
+  for (std::uint32_t m = 1; m <= 40; ++m) {
+    std::vector<std::vector<float>> operands(m, std::vector<float>(3));
+    for (auto& operand : operands) {
+      for (float& value : operand) value = normal(generator);
+    }
+    const std::size_t ranks = 1 + generator() % 9;
+    std::vector<runtime::Range> nodes;
+    for (const runtime::Range& share : runtime::share_out(m, ranks)) {
+      const auto whole = runtime::whole_subtrees(share, m);
+      nodes.insert(nodes.end(), whole.begin(), whole.end());
+    }
+    std::shuffle(nodes.begin(), nodes.end(), generator);
+    NodeSums sums(m);
+    for (const runtime::Range& node : nodes) {
+      EXPECT_FALSE(sums.complete());
+      TreeSum sum;
+      for (std::uint32_t i = node.begin; i < node.end; ++i) sum.add(operands[i]);
+      sums.add(node, Operand::of(sum.finish()));
+    }
+    ASSERT_TRUE(sums.complete());
+    const Operand whole = sums.take();
+    EXPECT_EQ(std::vector<float>(whole.values.begin(), whole.values.end()), by_definition(operands)) << m;
+  }
+}
+
+TEST(ReductionTree, ANodeThatIsNoneIsRefused) {
+  NodeSums sums(8);
+  EXPECT_THROW(sums.add({1, 3}, Operand::of({1.0f})), std::logic_error);
+  sums.add({0, 4}, Operand::of({1.0f}));
+  EXPECT_THROW(sums.take(), std::logic_error);
+  EXPECT_THROW(sums.add({0, 4}, Operand::of({1.0f})), std::logic_error);
 }
 
 }  // namespace

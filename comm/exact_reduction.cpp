@@ -1,0 +1,88 @@
+#include "comm/exact_reduction.h"
+
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace cadre::comm {
+
+ExactReduction::ExactReduction(Communicator& communicator, ReductionPlan plan)
+    : communicator_(communicator), plan_(std::move(plan)), self_(static_cast<std::uint32_t>(communicator.rank())) {
+  CADRE_CHECK(plan_.nodes.size() == static_cast<std::size_t>(communicator.size()), plan_.nodes.size(), " members of ",
+              communicator.size());
+  CADRE_CHECK(plan_.placement->holders.size() == plan_.chunks.count(), "a placement of another space");
+  for (const std::uint64_t chunk : plan_.placement->chunks_of(self_, 0)) {
+    sums_.emplace(chunk, NodeSums(plan_.micro_batches));
+  }
+  post_receives();
+}
+
+// Node by node, chunks descending: as the sender's backward pass completes them.
+void ExactReduction::post_receives() {
+  Group group;
+  for (std::size_t member = 0; member < plan_.nodes.size(); ++member) {
+    if (member == self_) continue;
+    for (const runtime::Range& node : plan_.nodes[member]) {
+      for (auto owned = sums_.rbegin(); owned != sums_.rend(); ++owned) {
+        Arrival& arrival =
+            arrivals_.emplace_back(Arrival{node, owned->first, std::vector<float>(plan_.chunks.range(owned->first).size())});
+        group.receives.push_back(
+            {static_cast<int>(member), std::as_writable_bytes(std::span<float>(arrival.values))});
+      }
+    }
+  }
+  arrivals_ticket_ = communicator_.start(std::move(group));
+}
+
+void ExactReduction::contribute_chunk(std::uint64_t chunk, std::span<const float> sum) {
+  CADRE_CHECK(next_node_ < plan_.nodes[self_].size(), "more nodes than planned");
+  const runtime::Range node = plan_.nodes[self_][next_node_];
+  const std::uint32_t owner = plan_.placement->owner_of(chunk);
+  if (owner == self_) {
+    sums_.at(chunk).add(node, Operand::look(sum));
+  } else {
+    tickets_.push_back(communicator_.start({.sends = {{static_cast<int>(owner), std::as_bytes(sum)}}}));
+  }
+  if (chunk == 0) ++next_node_;
+}
+
+void ExactReduction::contribute(std::span<const float> sum) {
+  CADRE_CHECK(sum.size() == plan_.chunks.elements, sum.size(), " of ", plan_.chunks.elements, " elements");
+  for (std::uint64_t chunk = plan_.chunks.count(); chunk-- > 0;) {
+    const runtime::ChunkRange range = plan_.chunks.range(chunk);
+    contribute_chunk(chunk, sum.subspan(range.begin, range.size()));
+  }
+}
+
+ReducedChunks ExactReduction::finish() {
+  CADRE_CHECK(next_node_ == plan_.nodes[self_].size(), next_node_, " nodes of ", plan_.nodes[self_].size());
+  communicator_.wait(arrivals_ticket_);
+  for (Arrival& arrival : arrivals_) {
+    sums_.at(arrival.chunk).add(arrival.node, Operand::of(std::move(arrival.values)));
+  }
+  ReducedChunks reduced;
+  for (auto& [chunk, sum] : sums_) reduced.emplace(chunk, sum.take());
+  pass_on(reduced);
+  for (const Communicator::Ticket ticket : tickets_) communicator_.wait(ticket);
+  return reduced;
+}
+
+void ExactReduction::pass_on(ReducedChunks& sums) {
+  const auto& holders = plan_.placement->holders;
+  Group group;
+  for (std::uint64_t chunk = 0; chunk < holders.size(); ++chunk) {
+    for (std::size_t copy = 1; copy < holders[chunk].size(); ++copy) {
+      const std::uint32_t owner = holders[chunk][0], backup = holders[chunk][copy];
+      if (owner == self_) {
+        group.sends.push_back({static_cast<int>(backup), std::as_bytes(sums.at(chunk).values)});
+      } else if (backup == self_) {
+        Operand& sum =
+            sums.emplace(chunk, Operand::of(std::vector<float>(plan_.chunks.range(chunk).size()))).first->second;
+        group.receives.push_back({static_cast<int>(owner), std::as_writable_bytes(std::span<float>(sum.owned))});
+      }
+    }
+  }
+  communicator_.wait(communicator_.start(std::move(group)));
+}
+
+}  // namespace cadre::comm

@@ -1,0 +1,66 @@
+// From the gradients of a step's micro-batches, wherever they were computed, to each chunk's sum at its holders: always
+// the same bits, for any number of ranks and any shares.
+//
+// Each member contributes nodes of the fixed tree over the micro-batches. Every chunk's owner receives its piece of
+// every node, adds up the tree and passes the sum on to the backups. Both sides of each transfer derive its place in
+// the order and its size from the plan.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/reduction_tree.h"
+#include "runtime/chunks.h"
+#include "runtime/micro_batches.h"
+#include "runtime/placement.h"
+
+namespace cadre::comm {
+
+struct ReductionPlan {
+  std::uint32_t micro_batches = 0;                     // of the step
+  std::vector<std::vector<runtime::Range>> nodes = {};  // [member]: what it contributes; together they tile the step
+  runtime::ChunkSpace chunks = {};
+  const runtime::Placement* placement = nullptr;  // outlives the reduction
+};
+
+// Sums by chunk, in ascending order.
+using ReducedChunks = std::map<std::uint64_t, Operand>;
+
+// Used by one thread, once. What was contributed stays in place until the result is of no more use.
+class ExactReduction {
+ public:
+  // Posts the receives. `communicator` and the plan's placement outlive it.
+  ExactReduction(Communicator& communicator, ReductionPlan plan);
+
+  // The sum of this member's next node, over the whole flat space: its pieces leave for their owners.
+  void contribute(std::span<const float> sum);
+  // The same piece by piece, chunks in descending order as the backward pass completes them; the last one ends the node.
+  void contribute_chunk(std::uint64_t chunk, std::span<const float> sum);
+
+  // After the last contribution: the sums of all chunks that this member owns or backs up. CommError, Aborted.
+  ReducedChunks finish();
+
+ private:
+  struct Arrival {
+    runtime::Range node;
+    std::uint64_t chunk;
+    std::vector<float> values;
+  };
+
+  void post_receives();
+  void pass_on(ReducedChunks& sums);
+
+  Communicator& communicator_;
+  ReductionPlan plan_;
+  std::uint32_t self_;
+  std::map<std::uint64_t, NodeSums> sums_;  // of the chunks that this member owns
+  std::vector<Arrival> arrivals_;
+  std::vector<Communicator::Ticket> tickets_;
+  Communicator::Ticket arrivals_ticket_ = 0;
+  std::size_t next_node_ = 0;
+};
+
+}  // namespace cadre::comm

@@ -1,0 +1,280 @@
+#include "launch/coordinator_shell.h"
+
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/json/parse.hpp>
+#include <cmath>
+#include <istream>
+
+#include "launch/exit_code.h"
+#include "runtime/clock.h"
+#include "runtime/error.h"
+#include "runtime/json_print.h"
+#include "runtime/plain_text.h"
+
+namespace cadre::launch {
+namespace {
+
+using runtime::say;
+
+constexpr std::chrono::milliseconds kTick{250};
+constexpr std::size_t kMaxControlBytes = 1 << 16;
+
+template <typename... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+
+int exit_code_of(runtime::RunOutcome outcome) {
+  switch (outcome) {
+    case runtime::RunOutcome::kSucceeded:
+      return kDone;
+    case runtime::RunOutcome::kStopped:
+      return kResumable;
+    case runtime::RunOutcome::kUserError:
+      return kUserMustMend;
+    case runtime::RunOutcome::kFailed:
+      break;
+  }
+  return kFailed;
+}
+
+const char* name_of(runtime::RunOutcome outcome) {
+  switch (outcome) {
+    case runtime::RunOutcome::kSucceeded:
+      return "succeeded";
+    case runtime::RunOutcome::kStopped:
+      return "stopped";
+    default:
+      return "failed";
+  }
+}
+
+// Steps between two events that happen `steps` apart, or `per_epoch` times an epoch; 0: never.
+std::uint64_t every(std::int64_t steps, double per_epoch, std::uint64_t steps_per_epoch) {
+  if (steps > 0) return static_cast<std::uint64_t>(steps);
+  if (per_epoch <= 0) return 0;
+  return static_cast<std::uint64_t>(
+      std::max<long long>(1, std::llround(static_cast<double>(steps_per_epoch) / per_epoch)));
+}
+
+}  // namespace
+
+CoordinatorShell::CoordinatorShell(CoordinatorBoot boot, const Descriptors& descriptors)
+    : boot_(std::move(boot)),
+      resolved_(config::load_text(boot_.boot.configuration, "the run's configuration", {})),
+      folder_(resolved_.config.output_dir),
+      report_(descriptors.report),
+      control_(io_, descriptors.control),
+      control_text_(kMaxControlBytes),
+      ticks_(io_) {
+  runtime::CoordinatorOptions options = find_start();
+  term_.emplace(folder_, boot_.term);
+  journal_.emplace(folder_ / "journal.jsonl");
+  coordinator_.emplace(std::move(options), std::chrono::steady_clock::now());
+  server_ = std::make_unique<runtime::ControlServer>(
+      io_, runtime::ControlServerOptions{.token = boot_.boot.token, .listeners = descriptors.listeners}, *this);
+  publisher_ = std::make_unique<CheckpointPublisher>(
+      runtime::CheckpointStore(folder_ / "checkpoints"),
+      [this](std::uint64_t step, const std::string& problem) {
+        boost::asio::post(io_, [this, step, problem] {
+          perform(coordinator_->on_checkpoint_published(step, problem, std::chrono::steady_clock::now()));
+        });
+      },
+      [this](const std::string& line) { boost::asio::post(io_, [this, line] { say(line, true); }); });
+}
+
+CoordinatorShell::~CoordinatorShell() = default;
+
+// The newest valid checkpoint of this run; one that the configuration names is where the run first starts from.
+runtime::CoordinatorOptions CoordinatorShell::find_start() {
+  const config::Config& config = resolved_.config;
+  runtime::CheckpointStore store(folder_ / "checkpoints");
+  store.clean_up();
+  runtime::CoordinatorOptions options{.run_id = boot_.boot.run_id,
+                                      .term = boot_.term,
+                                      .expected_ranks = boot_.ranks,
+                                      .logging_steps = static_cast<std::uint64_t>(config.logging_steps),
+                                      .checkpoints = store.folder().string()};
+  options.policy.eval_every = every(config.eval_steps, config.evals_per_epoch, boot_.steps_per_epoch);
+  options.policy.save_every = every(config.save_steps, config.saves_per_epoch, boot_.steps_per_epoch);
+  options.policy.patience = static_cast<std::uint64_t>(config.early_stopping_patience);
+  options.policy.max_grad_norm = config.max_grad_norm;
+  options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
+  options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
+  runtime::CheckpointStore::Search search = store.newest_valid();
+  for (const runtime::CheckpointEntry& entry : search.skipped) {
+    say(entry.folder.string() + " is damaged and left aside: " + entry.problem, true);
+  }
+  for (const runtime::CheckpointEntry& entry : store.list()) {
+    if (entry.problem.empty()) options.published.insert(entry.step);
+  }
+  std::optional<runtime::LoadableCheckpoint> from = std::move(search.found);
+  if (const std::string& named = config.resume_from_checkpoint; named != "auto" && named != "none") {
+    runtime::LoadableCheckpoint other{named, runtime::read_manifest(named)};
+    if (!from || from->manifest.step < other.manifest.step) from = std::move(other);
+  }
+  if (from) {
+    options.start = {.folder = from->folder.string(), .manifest = from->manifest};
+    start_step_ = from->manifest.step;
+  }
+  return options;
+}
+
+int CoordinatorShell::run() {
+  read_control();
+  tick();
+  while (!exit_code_) {
+    try {
+      io_.run();
+      CADRE_CHECK(exit_code_.has_value(), "nothing left to wait for");
+    } catch (const std::exception& error) {
+      give_up(error.what());
+    }
+    io_.restart();
+  }
+  return *exit_code_;
+}
+
+void CoordinatorShell::give_up(const std::string& reason) {
+  if (exit_code_) return;
+  finish({.outcome = runtime::RunOutcome::kFailed, .reason = reason});
+}
+
+void CoordinatorShell::on_open(runtime::Connection, const std::string&) {
+  ++connected_;
+}
+
+void CoordinatorShell::on_message(runtime::Connection connection, runtime::MemberMessage message) {
+  if (const auto* ready = std::get_if<runtime::Ready>(&message); ready != nullptr && !workload_) {
+    workload_ = ready->workload;
+  }
+  perform(coordinator_->on_message(connection, std::move(message), std::chrono::steady_clock::now()));
+}
+
+void CoordinatorShell::on_close(runtime::Connection connection, runtime::ChannelEnd why) {
+  --connected_;
+  if (coordinator_->finished()) {
+    if (connected_ == 0) io_.stop();
+    return;
+  }
+  perform(coordinator_->on_closed(connection, runtime::describe(why), std::chrono::steady_clock::now()));
+}
+
+void CoordinatorShell::tick() {
+  ticks_.expires_after(kTick);
+  ticks_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    if (!coordinator_->finished()) perform(coordinator_->on_tick(std::chrono::steady_clock::now()));
+    tick();
+  });
+}
+
+void CoordinatorShell::read_control() {
+  boost::asio::async_read_until(control_, control_text_, '\n',
+                                [this](const boost::system::error_code& error, std::size_t) {
+                                  if (error) {
+                                    if (!coordinator_->finished()) {
+                                      perform(coordinator_->on_stop("the launcher is gone",
+                                                                    std::chrono::steady_clock::now()));
+                                    }
+                                    return;
+                                  }
+                                  std::istream text(&control_text_);
+                                  std::string line;
+                                  std::getline(text, line);
+                                  obey_control(line);
+                                  read_control();
+                                });
+}
+
+void CoordinatorShell::obey_control(const std::string& line) {
+  if (coordinator_->finished()) return;
+  boost::json::error_code error;
+  const boost::json::value value = boost::json::parse(line, error);
+  if (error || !value.is_object()) return say("the launcher sent a line that is no JSON object", true);
+  const boost::json::object& object = value.get_object();
+  const auto text = [&](const char* name) {
+    const auto* found = object.if_contains(name);
+    return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
+  };
+  const std::string control = text("control");
+  if (control == "stop") perform(coordinator_->on_stop(text("reason"), std::chrono::steady_clock::now()));
+  if (control == "fail") give_up(text("reason"));
+}
+
+void CoordinatorShell::perform(runtime::Effects effects) {
+  for (runtime::Effect& effect : effects) {
+    if (exit_code_) return;
+    perform(effect);
+  }
+}
+
+void CoordinatorShell::perform(runtime::Effect& effect) {
+  std::visit(Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
+                   [&](runtime::Journal& e) { journal(e); },
+                   [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
+                   [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+                   [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
+                   [&](runtime::Committed& e) { recorder_->committed(e); },
+                   [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
+                   [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
+                   [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
+             effect);
+}
+
+void CoordinatorShell::tell(const runtime::Tell& effect) {
+  if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records();
+  server_->broadcast(effect.to, effect.message);
+}
+
+// The ranks know what there is to do: from now on there are steps to record.
+void CoordinatorShell::begin_records() {
+  CADRE_CHECK(workload_.has_value(), "a view without a rank that is ready");
+  recorder_.emplace(resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
+                    run::Recorder::Start{.total_steps = workload_->total_steps, .done = start_step_});
+  report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
+  if (start_step_) say(runtime::say("going on from step ", *start_step_, " of ", workload_->total_steps), false);
+}
+
+void CoordinatorShell::journal(const runtime::Journal& effect) {
+  boost::json::object entry = effect.entry;
+  entry["time"] = runtime::iso_time(runtime::now_utc());
+  term_->append(entry, effect.durability);
+  if (effect.for_people) journal_->write(entry);
+}
+
+void CoordinatorShell::say(const std::string& line, bool warning) {
+  report({{warning ? "warning" : "note", line}});
+}
+
+void CoordinatorShell::report(const boost::json::object& line) {
+  const std::string text = runtime::json_line(line) + "\n";
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t written = ::write(report_, text.data() + done, text.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // the launcher is gone; the end of its control lines says so too
+    done += static_cast<std::size_t>(written);
+  }
+}
+
+void CoordinatorShell::finish(const runtime::Finished& effect) {
+  boost::json::object files;
+  for (const auto& [name, hash] : effect.result_sha256) files[name] = hash;
+  report({{"result",
+           {{"outcome", name_of(effect.outcome)},
+            {"user_can_mend", effect.outcome == runtime::RunOutcome::kUserError},
+            {"reason", effect.reason},
+            {"step", effect.step},
+            {"of", effect.result_of},
+            {"sha256", std::move(files)}}}});
+  exit_code_ = exit_code_of(effect.outcome);
+  if (connected_ == 0) return io_.stop();
+  // What was told last still goes out; the ranks close their ends when they have heard it.
+  ticks_.expires_after(std::chrono::seconds(3));
+  ticks_.async_wait([this](const boost::system::error_code&) { io_.stop(); });
+}
+
+}  // namespace cadre::launch

@@ -1,0 +1,39 @@
+// The hidden verb of a rank's process: what mpirun starts.
+#include <iostream>
+
+#include "comm/tcp_transport.h"
+#include "launch/exit_code.h"
+#include "launch/mpi_boot.h"
+#include "launch/pinning.h"
+#include "launch/verbs.h"
+#include "runtime/local_address.h"
+#include "runtime/run_lock.h"
+#include "trainer/config/load.h"
+#include "trainer/run/worker.h"
+
+namespace cadre::launch {
+
+int run_rank(const MpiBoot& mpi) {
+  const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
+  at::set_num_threads(static_cast<int>(resolved.config.threads));
+  const runtime::RunHolder self = runtime::this_process();
+  run::WorkerOptions options{.config = resolved.config, .chat_template_date = mpi.boot.chat_template_date};
+  options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
+  options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
+  // Peers are reached by the same network as the coordinator.
+  options.make_transport = [&](const runtime::Member& member) {
+    return comm::make_tcp_transport({.addresses = {runtime::address_towards(mpi.boot.coordinator.front())},
+                                     .token = mpi.boot.token,
+                                     .self = member});
+  };
+  run::Worker worker(std::move(options));
+  worker.run();
+  return kDone;
+}
+
+int rank(Arguments arguments) {
+  arguments.require_known({});
+  return run_rank(boot_from_stdin());
+}
+
+}  // namespace cadre::launch

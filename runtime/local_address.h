@@ -1,0 +1,14 @@
+// Which of this machine's addresses faces another one.
+#pragma once
+
+#include <string>
+
+#include "runtime/members.h"
+
+namespace cadre::runtime {
+
+// The numeric address that a connection to `endpoint` would have at this end: what to listen on for peers that share
+// that network. Nothing is sent. RunError when there is no way to it.
+std::string address_towards(const Endpoint& endpoint);
+
+}  // namespace cadre::runtime

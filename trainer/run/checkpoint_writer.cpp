@@ -1,0 +1,51 @@
+#include "trainer/run/checkpoint_writer.h"
+
+#include <utility>
+
+namespace cadre::run {
+namespace {
+
+runtime::MemberMessage write_job(const CheckpointWriter::Job& job) {
+  try {
+    const runtime::Shard shard = write_state_shard(job.folder, job.name, job.snapshot);
+    return runtime::ShardWritten{
+        .stamp = job.stamp, .step = job.step, .file = shard.file, .sha256 = shard.sha256, .bytes = shard.bytes};
+  } catch (const std::exception& error) {
+    return runtime::ShardFailed{.stamp = job.stamp, .step = job.step, .reason = error.what()};
+  }
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(Done done) : done_(std::move(done)), thread_([this] { run(); }) {}
+
+CheckpointWriter::~CheckpointWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void CheckpointWriter::write(Job job) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !job_; });
+  job_ = std::move(job);
+  changed_.notify_all();
+}
+
+void CheckpointWriter::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return job_ || ending_; });
+    if (!job_) return;
+    lock.unlock();
+    done_(write_job(*job_));
+    lock.lock();
+    job_.reset();
+    changed_.notify_all();
+  }
+}
+
+}  // namespace cadre::run

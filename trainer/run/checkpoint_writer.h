@@ -1,0 +1,45 @@
+// Writes this rank's shards of checkpoints while training goes on.
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "runtime/messages.h"
+#include "trainer/run/state_shards.h"
+
+namespace cadre::run {
+
+// One thread, "checkpoint"; the owner hands values over to it and gets messages back through `done`, on that thread.
+class CheckpointWriter {
+ public:
+  using Done = std::function<void(runtime::MemberMessage)>;
+  explicit CheckpointWriter(Done done);
+  // Finishes what was begun.
+  ~CheckpointWriter();
+
+  struct Job {
+    std::filesystem::path folder;  // where the checkpoint's shards are gathered
+    std::string name;
+    runtime::Stamp stamp;
+    std::uint64_t step = 0;
+    StateSnapshot snapshot;
+  };
+  // Waits until an earlier one is written: memory for one snapshot beside the one that is being made.
+  void write(Job job);
+
+ private:
+  void run();
+
+  Done done_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Job> job_;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cadre::run

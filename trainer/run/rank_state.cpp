@@ -1,0 +1,54 @@
+#include "trainer/run/rank_state.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/error.h"
+#include "runtime/sha256.h"
+#include "trainer/run/schedule_of.h"
+#include "trainer/run/state_shards.h"
+
+namespace cadre::run {
+
+std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date) {
+  Base base = open_base(config);
+  data::Prepared prepared = prepare_data(config, base, chat_template_date, static_cast<int>(config.threads));
+  std::unique_ptr<model::Decoder> decoder = load_decoder(base, config);
+  StepPlan plan(prepared.train, config);
+  OptimizerShard optimizer(config, decoder->parameters());
+  const optimizer::ScheduleOptions schedule = schedule_of(config, plan.total_steps());
+  auto evaluation = evaluation_units(prepared.validation, config.micro_batch_size * config.sequence_len);
+  return std::make_unique<RankState>(RankState{config, std::move(base), std::move(prepared), std::move(plan),
+                                               std::move(decoder), std::move(optimizer), schedule,
+                                               std::move(evaluation)});
+}
+
+runtime::Workload workload_of(RankState& state) {
+  runtime::Workload workload;
+  workload.total_steps = static_cast<std::uint64_t>(state.plan.total_steps());
+  workload.epochs = state.plan.epoch_shapes();
+  workload.evaluation_units = static_cast<std::uint32_t>(state.evaluation.size());
+  workload.elements = static_cast<std::uint64_t>(state.decoder->parameters().elements());
+  workload.layout = layout_sha256(state.decoder->parameters());
+  // Equal digests: equal rows in equal steps, equal base and starting values, equal chunks.
+  workload.digest = runtime::sha256_hex(state.prepared.train.sha256 + state.prepared.validation.sha256 +
+                                        state.base.folder.sha256() + workload.layout +
+                                        at::get_cpu_capability());
+  return workload;
+}
+
+std::string describe_trained(const RankState& state) {
+  const std::int64_t trained = state.decoder->parameters().elements();
+  std::int64_t total = trained;
+  if (state.base.adapter) {
+    for (const auto& [name, shape] : model_folder::expected_tensors(state.base.folder.spec())) {
+      std::int64_t elements = 1;
+      for (const std::int64_t size : shape) elements *= size;
+      total += elements;
+    }
+  }
+  const double share = 100.0 * static_cast<double>(trained) / static_cast<double>(total);
+  return runtime::say("training ", trained, " of ", total, " parameters (", std::round(share * 100) / 100, " %)");
+}
+
+}  // namespace cadre::run

@@ -1,0 +1,43 @@
+// All that one rank holds of a run: model, data, the plan of steps, its part of the optimizer state.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/workload.h"
+#include "trainer/config/config.h"
+#include "trainer/data/dataset.h"
+#include "trainer/run/optimizer_shard.h"
+#include "trainer/run/preparation.h"
+#include "trainer/run/step_plan.h"
+
+namespace cadre::run {
+
+struct RankState {
+  const config::Config& config;
+  Base base;
+  data::Prepared prepared;
+  StepPlan plan;
+  std::unique_ptr<model::Decoder> decoder;
+  OptimizerShard optimizer;
+  optimizer::ScheduleOptions schedule;
+  std::vector<std::vector<std::uint32_t>> evaluation;  // units of validation rows
+
+  const data::Dataset& held_rows() const {
+    return prepared.validation.rows() > 0 ? prepared.validation : prepared.train;
+  }
+};
+
+// Loads model and data; the prepared data comes from its cache where the launcher has filled it. `config` outlives the
+// result. UserError for whatever is wrong with either.
+std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date);
+
+// What there is to do, as this rank derives it.
+runtime::Workload workload_of(RankState& state);
+
+// "training 1,024 of 260,032 parameters (0.39 %)", for a person.
+std::string describe_trained(const RankState& state);
+
+}  // namespace cadre::run

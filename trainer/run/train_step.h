@@ -1,0 +1,59 @@
+// One rank's part of one optimizer step: compute, exchange, vote, and after the commit apply and gather.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "comm/exact_reduction.h"
+#include "runtime/messages.h"
+#include "runtime/placement.h"
+#include "trainer/run/interruption.h"
+#include "trainer/run/rank_state.h"
+
+namespace cadre::run {
+
+// What is the same for all steps of a view.
+struct ViewParts {
+  const runtime::View& view;
+  const runtime::Placement& placement;
+  comm::Communicator& communicator;
+  const Interruption& interruption;
+  std::uint32_t self = 0;  // position among the members
+};
+
+class TrainStep {
+ public:
+  explicit TrainStep(RankState& state) : state_(state) {}
+
+  using Tell = std::function<void(runtime::MemberMessage)>;
+  // Computes this member's share of `order` and takes part in the reduction. comm::CommError (Aborted) when the view
+  // ends before; nodes that are complete are kept for the next one.
+  runtime::Prepared prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell);
+
+  // After prepare() and the coordinator's word: updates what this rank holds, and gathers what others do.
+  void commit(const runtime::Commit& commit, const ViewParts& parts);
+
+  // Forgets everything of the step in hand.
+  void reset();
+
+  // Nodes in hand, and what their leaves gave.
+  std::vector<runtime::Range> held() const;
+  std::vector<runtime::MicroBatchResult> results() const;
+  std::uint64_t step() const { return step_; }
+
+ private:
+  // The gradient sum of a node of the tree, computed now.
+  std::vector<float> compute(runtime::Range node, const data::Step& step, const ViewParts& parts, const Tell& tell);
+
+  RankState& state_;
+  std::uint64_t step_ = 0;
+  std::uint64_t trained_tokens_ = 0;
+  std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin
+  std::map<std::uint32_t, runtime::MicroBatchResult> results_;
+  comm::ReducedChunks reduced_;
+};
+
+}  // namespace cadre::run

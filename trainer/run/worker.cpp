@@ -1,0 +1,227 @@
+#include "trainer/run/worker.h"
+
+#include <algorithm>
+
+#include "runtime/checkpoint_store.h"
+#include "runtime/error.h"
+#include "trainer/run/result.h"
+
+namespace cadre::run {
+namespace {
+
+template <typename... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+
+}  // namespace
+
+struct Worker::Place {
+  runtime::View view;
+  std::uint32_t self = 0;
+  runtime::Placement placement;
+  std::unique_ptr<comm::Communicator> communicator;
+};
+
+Worker::Worker(WorkerOptions options)
+    : options_(std::move(options)), control_([this] {
+        runtime::ControlClientOptions control = options_.control;
+        control.on_urgent = [this](const runtime::CoordinatorMessage&) { interruption_.raise("the view changes"); };
+        control.on_lost = [this] { interruption_.raise("the coordinator is lost"); };
+        return control;
+      }()) {}
+
+Worker::~Worker() {
+  interruption_.watch(nullptr);
+}
+
+void Worker::tell(runtime::MemberMessage message) {
+  control_.send(std::move(message));
+}
+
+ViewParts Worker::parts() const {
+  return {place_->view, place_->placement, *place_->communicator, interruption_, place_->self};
+}
+
+void Worker::run() {
+  tell(runtime::Join{options_.self});
+  const runtime::CoordinatorMessage answer = control_.next();
+  if (const auto* refused = std::get_if<runtime::Refused>(&answer)) {
+    throw runtime::RunError("the coordinator refuses this rank: " + refused->reason);
+  }
+  const auto* welcome = std::get_if<runtime::Welcome>(&answer);
+  CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
+  options_.self.rank = welcome->rank;
+  options_.self.incarnation = welcome->incarnation;
+  try {
+    load();
+  } catch (const runtime::UserError& error) {
+    tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
+  } catch (const c10::Error& error) {
+    tell(runtime::Failed{.reason = error.what_without_backtrace()});
+  } catch (const std::exception& error) {
+    tell(runtime::Failed{.reason = error.what()});
+  }
+  while (true) {
+    const runtime::CoordinatorMessage message = control_.next();
+    if (runtime::is_urgent(message)) interruption_.lower();
+    try {
+      if (!obey(message)) return;
+    } catch (const comm::CommError&) {
+      // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
+    } catch (const runtime::UserError& error) {
+      tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
+    } catch (const c10::Error& error) {
+      tell(runtime::Failed{.reason = error.what_without_backtrace()});
+    } catch (const std::exception& error) {
+      tell(runtime::Failed{.reason = error.what()});
+    }
+  }
+}
+
+void Worker::load() {
+  state_ = load_rank_state(options_.config, options_.chat_template_date);
+  step_ = std::make_unique<TrainStep>(*state_);
+  transport_ = options_.make_transport(options_.self);
+  writer_ = std::make_unique<CheckpointWriter>([this](runtime::MemberMessage message) { tell(std::move(message)); });
+  if (options_.self.rank == 0) tell(runtime::Note{.text = describe_trained(*state_)});
+  tell(runtime::Ready{.workload = workload_of(*state_), .endpoints = transport_->endpoints()});
+}
+
+bool Worker::obey(const runtime::CoordinatorMessage& message) {
+  return std::visit(Match{[&](const runtime::NewView& m) {
+                            if (state_ == nullptr) return m.order.kind != runtime::Order::Kind::kEnd;
+                            install(m);
+                            return perform(m.order);
+                          },
+                          [&](const runtime::Commit& m) {
+                            is_at_start_ = false;
+                            step_->commit(m, parts());
+                            committed_ = m.step + 1;
+                            return perform(m.next);
+                          },
+                          [&](const runtime::Proceed& m) { return perform(m.next); },
+                          [&](const runtime::Fence& m) {
+                            report(m);
+                            return true;
+                          },
+                          [&](const runtime::Refused& m) -> bool {
+                            throw runtime::RunError("the coordinator puts this rank out: " + m.reason);
+                          },
+                          [&](const runtime::Welcome&) { return true; }},
+                    message);
+}
+
+void Worker::install(const runtime::NewView& message) {
+  interruption_.watch(nullptr);
+  place_.reset();
+  const auto self = message.view.index_of(options_.self.rank);
+  CADRE_CHECK(self.has_value(), "a view without this rank");
+  auto place = std::make_unique<Place>();
+  place->view = message.view;
+  place->self = static_cast<std::uint32_t>(*self);
+  place->placement = runtime::place(message.view, state_->optimizer.chunks().count(), message.state_copies);
+  place->communicator = transport_->communicator(message.view, options_.self.rank);
+  place_ = std::move(place);
+  interruption_.watch(place_->communicator.get());
+
+  CADRE_CHECK(message.load, "a view that goes on from what its members hold");
+  std::vector<std::uint64_t> held;
+  for (std::size_t copy = 0; copy < message.state_copies; ++copy) {
+    const auto chunks = place_->placement.chunks_of(place_->self, copy);
+    held.insert(held.end(), chunks.begin(), chunks.end());
+  }
+  state_->optimizer.hold(held);
+  step_->reset();
+  if (message.checkpoint.empty()) {
+    start_over();
+  } else {
+    is_at_start_ = false;
+    load_state(message.checkpoint, runtime::read_manifest(message.checkpoint), state_->decoder->parameters(),
+               state_->optimizer);
+  }
+  committed_ = message.order.step;
+}
+
+// The seeded start is a function of configuration and base model; it is loaded anew.
+void Worker::start_over() {
+  if (!is_at_start_) {
+    const std::unique_ptr<model::Decoder> start = load_decoder(state_->base, state_->config);
+    state_->decoder->parameters().values().copy_(start->parameters().values());
+  }
+  is_at_start_ = true;
+}
+
+bool Worker::perform(const runtime::Order& order) {
+  if (order.snapshot) take_snapshot(order.step);
+  switch (order.kind) {
+    case runtime::Order::Kind::kTrain:
+      tell(step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); }));
+      return true;
+    case runtime::Order::Kind::kEvaluate:
+      evaluate(order);
+      return true;
+    case runtime::Order::Kind::kWriteResult:
+      if (place_->self == 0) write_the_result(order);
+      return true;
+    case runtime::Order::Kind::kWait:
+      return true;
+    case runtime::Order::Kind::kEnd:
+      return false;
+  }
+  return true;
+}
+
+void Worker::evaluate(const runtime::Order& order) {
+  const auto units = static_cast<std::uint32_t>(state_->evaluation.size());
+  const runtime::Range mine = runtime::share_out(units, place_->view.size())[place_->self];
+  runtime::Evaluated answer{.stamp = place_->view.stamp, .step = order.step};
+  for (std::uint32_t unit = mine.begin; unit < mine.end; ++unit) {
+    interruption_.check();
+    answer.units.push_back(
+        evaluate_unit(*state_->decoder, state_->prepared.validation, state_->evaluation[unit], unit));
+  }
+  tell(std::move(answer));
+}
+
+void Worker::take_snapshot(std::uint64_t step) {
+  const std::filesystem::path folder =
+      runtime::staging_folder(std::filesystem::path(state_->config.output_dir) / "checkpoints", step);
+  const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
+  if (owned.empty()) return;
+  writer_->write({.folder = folder,
+                  .name = shard_name(place_->view.stamp, options_.self.rank, options_.self.incarnation),
+                  .stamp = place_->view.stamp,
+                  .step = step,
+                  .snapshot = snapshot_of(state_->optimizer, owned)});
+}
+
+void Worker::write_the_result(const runtime::Order& order) {
+  model::Decoder& decoder = *state_->decoder;
+  if (order.checkpoint == runtime::kSeededStart) {
+    start_over();
+  } else if (!order.checkpoint.empty()) {
+    load_parameters(order.checkpoint, runtime::read_manifest(order.checkpoint), decoder.parameters());
+  }
+  is_at_start_ = false;
+  round_to_saved_dtype(state_->base, state_->config, decoder);
+  runtime::ResultWritten answer{.stamp = place_->view.stamp, .of = order.reason};
+  const std::filesystem::path folder = state_->config.output_dir;
+  answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
+  verify_result(folder, state_->base, state_->held_rows(), decoder);
+  tell(std::move(answer));
+}
+
+void Worker::report(const runtime::Fence&) {
+  interruption_.watch(nullptr);
+  runtime::Report answer{.committed = committed_};
+  if (place_) answer.stamp = place_->view.stamp;
+  if (step_ && step_->step() == committed_) {
+    answer.step = step_->step();
+    answer.held = step_->held();
+    answer.results = step_->results();
+  }
+  tell(std::move(answer));
+}
+
+}  // namespace cadre::run

@@ -1,0 +1,65 @@
+// The life of a rank: joins, loads, and does what the coordinator orders until it says that the run is at its end.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/communicator.h"
+#include "runtime/control_client.h"
+#include "runtime/messages.h"
+#include "trainer/run/checkpoint_writer.h"
+#include "trainer/run/interruption.h"
+#include "trainer/run/rank_state.h"
+#include "trainer/run/train_step.h"
+
+namespace cadre::run {
+
+struct WorkerOptions {
+  const config::Config& config;  // outlives the worker
+  std::string chat_template_date = {};
+  runtime::Member self = {};  // as the launcher knows it; endpoints empty
+  runtime::ControlClientOptions control = {};
+  // Called after the coordinator has let this rank in.
+  std::function<std::unique_ptr<comm::Transport>(const runtime::Member& self)> make_transport = {};
+};
+
+// Main thread only: it owns the tensors.
+class Worker {
+ public:
+  explicit Worker(WorkerOptions options);
+  ~Worker();
+
+  // Returns when the coordinator has ended the run. What is wrong with configuration, data or model is told to the
+  // coordinator, which ends the run with it. runtime::RunError when the coordinator refuses this rank or is lost.
+  void run();
+
+ private:
+  // What belongs to the view.
+  struct Place;
+
+  void load();
+  // False: the run is at its end.
+  bool obey(const runtime::CoordinatorMessage& message);
+  void install(const runtime::NewView& message);
+  bool perform(const runtime::Order& order);
+  void evaluate(const runtime::Order& order);
+  void start_over();
+  void take_snapshot(std::uint64_t step);
+  void write_the_result(const runtime::Order& order);
+  void report(const runtime::Fence& fence);
+  ViewParts parts() const;
+  void tell(runtime::MemberMessage message);
+
+  WorkerOptions options_;
+  Interruption interruption_;
+  std::unique_ptr<RankState> state_;
+  std::unique_ptr<comm::Transport> transport_;
+  std::unique_ptr<TrainStep> step_;
+  std::unique_ptr<Place> place_;
+  std::uint64_t committed_ = 0;  // updates applied and gathered
+  bool is_at_start_ = true;      // the parameters are the seeded ones
+  runtime::ControlClient control_;
+  std::unique_ptr<CheckpointWriter> writer_;  // tells control_ what it wrote, so it goes first
+};
+
+}  // namespace cadre::run
