@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <cerrno>
 #include <cstring>
 
