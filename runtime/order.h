@@ -22,6 +22,7 @@ struct Order {
     kTrain,        // compute update `step` and vote
     kEvaluate,     // validation loss of the parameters after `step` updates
     kWriteResult,  // the member with the lowest rank writes and verifies the result
+    kWait,         // nothing but the snapshot; another order follows
     kEnd,          // leave
   };
   Kind kind = Kind::kTrain;
