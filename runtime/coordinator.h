@@ -17,8 +17,6 @@
 
 namespace cadre::runtime {
 
-using TimePoint = std::chrono::steady_clock::time_point;
-
 struct CoordinatorOptions {
   std::string run_id = {};
   std::uint64_t term = 1;
@@ -37,6 +35,10 @@ struct CoordinatorOptions {
     std::string folder = {};
     Manifest manifest = {};
   } start = {};
+  // After a loss, survivors that hold every chunk between them go on from what they have; else, and without this, all
+  // go back to the last checkpoint.
+  bool keep_state = false;
+
   std::uint64_t last_view = 0;             // that earlier terms and starts have used
   std::string checkpoints = {};            // folder of the checkpoints, as the ranks see it
   std::set<std::uint64_t> published = {};  // steps of those that are there

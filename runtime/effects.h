@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -14,7 +15,10 @@
 
 namespace cadre::runtime {
 
-// An authenticated control connection; the shell never uses a number twice.
+// The shell's clock, given with each event; nothing here asks for the time.
+using TimePoint = std::chrono::steady_clock::time_point;
+
+// An authenticated control connection; numbers from 1, each used once.
 using Connection = std::uint64_t;
 
 // One message to each of `to`: a view of thousands of ranks is encoded once.
@@ -23,7 +27,7 @@ struct Tell {
   CoordinatorMessage message;
 };
 
-// No on_closed() follows; what was told before still goes out.
+// What was told before still goes out; no event of this connection follows.
 struct Close {
   Connection connection = 0;
   std::string reason;
