@@ -17,11 +17,15 @@ struct Share {
   bool operator==(const Share&) const = default;
 };
 
+// In Order::checkpoint: no folder, but what the parameters were before the first step.
+inline constexpr char kSeededStart[] = "start";
+
 struct Order {
   enum class Kind : std::uint8_t {
     kTrain,        // compute update `step` and vote
     kEvaluate,     // validation loss of the parameters after `step` updates
     kWriteResult,  // the member with the lowest rank writes and verifies the result
+    kWait,         // nothing but the snapshot; another order follows
     kEnd,          // leave
   };
   Kind kind = Kind::kTrain;
@@ -29,7 +33,7 @@ struct Order {
   bool snapshot = false;           // write a checkpoint of the state after `step` updates, in the background
   std::vector<Share> shares = {};  // one a member of the view; empty: share_out() among all
   std::string checkpoint = {};     // kWriteResult: folder of the checkpoint to take parameters from; empty: the current
-  std::string reason = {};         // kEnd
+  std::string reason = {};         // kEnd: why; kWriteResult: which step's parameters, in words
 
   bool operator==(const Order&) const = default;
 };

@@ -1,0 +1,306 @@
+#include "runtime/coordinator.h"
+
+#include <algorithm>
+
+#include "runtime/coordinator_machine.h"
+#include "runtime/error.h"
+#include "runtime/manifest.h"
+#include "runtime/plain_text.h"
+#include "runtime/rank_names.h"
+
+namespace cadre::runtime {
+namespace {
+
+// What others wrote, for one line of a terminal or a record.
+std::string short_line(const std::string& text) {
+  constexpr std::size_t kMaxBytes = 2000;
+  std::string line = plain_line(text.substr(0, kMaxBytes));
+  return text.size() > kMaxBytes ? line + "…" : line;
+}
+
+bool is_sha256(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+Coordinator::Coordinator(CoordinatorOptions options, TimePoint now)
+    : machine_(std::make_unique<Machine>(std::move(options), now)) {}
+Coordinator::Coordinator(Coordinator&&) noexcept = default;
+Coordinator::~Coordinator() = default;
+
+Effects Coordinator::on_message(Connection from, MemberMessage message, TimePoint now) {
+  machine_->message(from, std::move(message), now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_closed(Connection connection, const std::string& reason, TimePoint now) {
+  machine_->closed(connection, reason, now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_tick(TimePoint now) {
+  machine_->tick(now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_stop(const std::string& reason, TimePoint now) {
+  machine_->stop(reason, now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now) {
+  machine_->checkpoint_published(step, problem, now);
+  return machine_->take_effects();
+}
+
+bool Coordinator::finished() const {
+  return machine_->finished();
+}
+std::uint64_t Coordinator::done_steps() const {
+  return machine_->course().done;
+}
+const View& Coordinator::view() const {
+  return machine_->view();
+}
+std::uint64_t Coordinator::ignored() const {
+  return machine_->ignored();
+}
+
+Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
+    : options_(std::move(options)),
+      now_(now),
+      began_(now),
+      last_tick_(now),
+      watching_since_(now),
+      roll_(options_.expected_ranks),
+      snapshots_(options_.published, options_.start.manifest.step),
+      newest_folder_(options_.start.folder) {
+  CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
+              options_.min_ranks, " at least");
+  stamp_ = {options_.term, options_.start.manifest.generation, options_.last_view};
+  if (!newest_folder_.empty()) course_ = course_of(options_.start.manifest);
+  newest_course_ = course_;
+  if (snapshots_.is_published(static_cast<std::uint64_t>(course_.best.step))) best_published_ = course_.best.step;
+}
+
+// ---- events
+
+void Coordinator::Machine::message(Connection from, MemberMessage&& message, TimePoint now) {
+  if (finished()) return;
+  now_ = now;
+  journal_start();
+  Peer& peer = roll_.peer(from, now);
+  std::visit([&](auto&& said) { on(from, peer, std::move(said)); }, std::move(message));
+}
+
+void Coordinator::Machine::closed(Connection connection, const std::string& reason, TimePoint now) {
+  if (finished()) return;
+  now_ = now;
+  journal_start();
+  lose(connection, reason);
+}
+
+void Coordinator::Machine::tick(TimePoint now) {
+  if (finished()) return;
+  // Had this process been stopped, every rank would look silent.
+  if (now - last_tick_ > options_.heartbeat_limit / 2) watching_since_ = now;
+  last_tick_ = now_ = now;
+  journal_start();
+  check_limits();
+}
+
+void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
+  if (finished() || stopping_) return;
+  now_ = now;
+  journal_start();
+  stopping_ = reason;
+  if (phase_ == Phase::kGathering) {
+    finish({RunOutcome::kStopped, reason, course_.done, {}, {}});
+  } else if (phase_ == Phase::kWaiting) {
+    do_next();
+  }
+}
+
+// ---- what a member says
+
+bool Coordinator::Machine::is_current(const Peer& peer, const Stamp& stamp, Phase phase) {
+  if (peer.is == Peer::Is::kMember && stamp == stamp_ && phase_ == phase) return true;
+  ++ignored_;
+  return false;
+}
+
+bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
+  switch (taken.as) {
+    case Taken::As::kTaken:
+      roll_.find(from)->progressed = now_;
+      return true;
+    case Taken::As::kIgnored:
+      ++ignored_;
+      return true;
+    case Taken::As::kBroken:
+      drop(from, taken.problem);
+      return false;
+  }
+  return false;
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
+  if (peer.is != Peer::Is::kConnected) return drop(from, "joined twice");
+  if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
+  effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
+  if (peer.is != Peer::Is::kJoined) return drop(from, "was ready before it joined, or twice");
+  roll_.ready(from, message);
+  if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
+  // At the next boundary it becomes a member.
+  if (!roll_.agrees(from)) refuse(from, roll_.disagreement());
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Progress&& message) {
+  if (phase_ == Phase::kEvaluating) {
+    if (is_current(peer, message.stamp, Phase::kEvaluating)) peer.progressed = now_;
+    return;
+  }
+  if (!is_current(peer, message.stamp, Phase::kTraining)) return;
+  accept(from, votes_.take(peer.index, std::move(message)));
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Prepared&& message) {
+  if (!is_current(peer, message.stamp, Phase::kTraining)) return;
+  if (accept(from, votes_.take(peer.index, message)) && votes_.complete()) settle_step();
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Evaluated&& message) {
+  if (!is_current(peer, message.stamp, Phase::kEvaluating)) return;
+  if (accept(from, evaluation_.take(peer.index, message)) && evaluation_.complete()) settle_evaluation();
+}
+
+void Coordinator::Machine::on(Connection, Peer& peer, Report&& message) {
+  if (!is_current(peer, message.stamp, Phase::kFencing)) return;
+  if (reports_[peer.index]) {
+    ++ignored_;
+    return;
+  }
+  reports_[peer.index] = std::move(message);
+  --missing_reports_;
+  install_when_all_have_reported();
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& message) {
+  if (peer.is != Peer::Is::kMember || !snapshots_.waits_for(peer.member.rank, message.step, message.stamp)) {
+    ++ignored_;
+    return;
+  }
+  if (!is_plain_file_name(message.file) || !is_sha256(message.sha256)) {
+    return drop(from, "named a shard that is no plain file, or its hash is none");
+  }
+  const Snapshot* whole = snapshots_.add(peer.member.rank, message);
+  if (whole == nullptr) return;
+  effects_.push_back(Publish{{.run_id = options_.run_id,
+                              .step = whole->step,
+                              .generation = whole->stamp.generation,
+                              .view = whole->stamp.view,
+                              .data_position = {{"step", whole->step}},
+                              .state = state_of(whole->course, *roll_.workload())},
+                             whole->shards,
+                             whole->reason});
+}
+
+void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
+  if (peer.is != Peer::Is::kMember || !snapshots_.waits_for(peer.member.rank, message.step, message.stamp)) {
+    ++ignored_;
+    return;
+  }
+  const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
+  effects_.push_back(GiveUpCheckpoint{message.step});
+  checkpoint_failed(*snapshots_.failed(message.step), reason);
+  if (phase_ == Phase::kWaiting) do_next();
+}
+
+void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {
+  if (!is_current(peer, message.stamp, Phase::kWriting)) return;
+  if (peer.index != 0) {
+    ++ignored_;
+    return;
+  }
+  finish(
+      {RunOutcome::kSucceeded, "the result was read back equal", course_.done, std::move(message.sha256), result_of_});
+}
+
+void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
+  const std::string reason = short_line(message.reason);
+  // One that was about to join is no loss to those that are at work.
+  if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return drop(from, reason);
+  if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
+  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
+}
+
+void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
+  const std::string text = short_line(message.text);
+  say(peer.is == Peer::Is::kConnected || options_.expected_ranks == 1
+          ? text
+          : runtime::say("rank ", peer.member.rank, ": ", text),
+      message.warning);
+}
+
+void Coordinator::Machine::on(Connection, Peer&, Heartbeat&&) {}
+
+// ---- the end and the record
+
+void Coordinator::Machine::fail(const std::string& reason, RunOutcome outcome) {
+  finish({outcome, reason, course_.done, {}, {}});
+}
+
+void Coordinator::Machine::finish(Finished finished) {
+  if (this->finished()) return;
+  phase_ = Phase::kFinished;
+  const bool succeeded = finished.outcome == RunOutcome::kSucceeded;
+  const bool stopped = finished.outcome == RunOutcome::kStopped;
+  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason);
+  if (stopped) say(runtime::say("stopped after step ", course_.done, "; the same command goes on from here"));
+  std::vector<Connection> in_view, others;
+  for (const auto& [connection, peer] : roll_.peers()) {
+    (peer.is == Peer::Is::kMember ? in_view : others).push_back(connection);
+  }
+  std::sort(in_view.begin(), in_view.end());
+  std::sort(others.begin(), others.end());
+  if (!in_view.empty()) {
+    const Order end{.kind = Order::Kind::kEnd, .step = course_.done, .reason = finished.reason};
+    effects_.push_back(Tell{std::move(in_view), Proceed{stamp_, end}});
+  }
+  if (!others.empty()) effects_.push_back(Tell{std::move(others), Refused{"the run has ended: " + finished.reason}});
+  effects_.push_back(std::move(finished));
+}
+
+void Coordinator::Machine::journal(std::string event, std::string reason, boost::json::object more) {
+  boost::json::object entry{{"event", std::move(event)},
+                            {"step", course_.done},
+                            {"reason", std::move(reason)},
+                            {"generation", stamp_.generation},
+                            {"view", stamp_.view}};
+  for (auto& [key, value] : more) entry.insert_or_assign(key, std::move(value));
+  effects_.push_back(Journal{std::move(entry), Durability::kDisk, true});
+}
+
+void Coordinator::Machine::journal_start() {
+  if (std::exchange(started_, true)) return;
+  boost::json::object term{{"event", "term"},           {"step", course_.done},  {"reason", "a coordinator begins"},
+                           {"run_id", options_.run_id}, {"term", options_.term}, {"generation", stamp_.generation},
+                           {"view", stamp_.view}};
+  effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
+  if (newest_folder_.empty()) {
+    journal("started", "no checkpoint to go on from");
+  } else {
+    journal("resumed", "checkpoint " + std::filesystem::path(newest_folder_).filename().string());
+  }
+}
+
+void Coordinator::Machine::say(std::string line, bool warning) {
+  effects_.push_back(Say{std::move(line), warning});
+}
+
+}  // namespace cadre::runtime

@@ -1,0 +1,74 @@
+// The one that knows who is alive, what is committed and what comes next: DESIGN §4 as a state machine without sockets,
+// clocks or files. Events in, effects out; used by one thread.
+//
+//   gathering → (view: order → votes → commit)* → result → end
+//                  ↑      │ a member is lost, or one comes back
+//                  └ new view ← reports ← fence
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "runtime/effects.h"
+
+namespace cadre::runtime {
+
+struct CoordinatorOptions {
+  std::string run_id = {};
+  std::uint64_t term = 1;
+  std::size_t expected_ranks = 1;  // numbers 0 to expected_ranks − 1
+  std::size_t min_ranks = 1;       // with fewer the run fails
+  RunPolicy policy = {};
+  std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
+
+  std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
+  std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
+  std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: none
+  std::chrono::milliseconds fence_limit{60'000};     // from a fence to its report
+
+  // Where the run starts: the folder of the checkpoint and its manifest, or the seeded start (folder empty).
+  struct Start {
+    std::string folder = {};
+    Manifest manifest = {};
+  } start = {};
+  // After a loss, survivors that hold every chunk between them go on from what they have; else, and without this, all
+  // go back to the last checkpoint.
+  bool keep_state = false;
+
+  std::uint64_t last_view = 0;             // that earlier terms and starts have used
+  std::string checkpoints = {};            // folder of the checkpoints, as the ranks see it
+  std::set<std::uint64_t> published = {};  // steps of those that are there
+};
+
+class Coordinator {
+ public:
+  // UserError when the start's manifest is of another form.
+  Coordinator(CoordinatorOptions options, TimePoint now);
+  Coordinator(Coordinator&&) noexcept;
+  ~Coordinator();
+
+  Effects on_message(Connection from, MemberMessage message, TimePoint now);
+  Effects on_closed(Connection connection, const std::string& reason, TimePoint now);
+  // At least every quarter of the heartbeat limit.
+  Effects on_tick(TimePoint now);
+  // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.
+  Effects on_stop(const std::string& reason, TimePoint now);
+  // The answer to Publish; `problem` is empty when the checkpoint is there.
+  Effects on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+
+  // For the live plan and tests.
+  bool finished() const;
+  std::uint64_t done_steps() const;
+  const View& view() const;       // the last one told; version 0: none yet
+  std::uint64_t ignored() const;  // messages of an older view, twice or unasked for
+
+ private:
+  class Machine;
+  std::unique_ptr<Machine> machine_;
+};
+
+}  // namespace cadre::runtime

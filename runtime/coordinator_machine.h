@@ -1,0 +1,160 @@
+// The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
+// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "runtime/coordinator.h"
+#include "runtime/evaluation_votes.h"
+#include "runtime/placement.h"
+#include "runtime/roll_call.h"
+#include "runtime/run_course.h"
+#include "runtime/salvage.h"
+#include "runtime/snapshots.h"
+#include "runtime/step_votes.h"
+
+namespace cadre::runtime {
+
+class Coordinator::Machine {
+ public:
+  Machine(CoordinatorOptions options, TimePoint now);
+
+  // ---- events; each ends with take_effects()
+  void message(Connection from, MemberMessage&& message, TimePoint now);
+  void closed(Connection connection, const std::string& reason, TimePoint now);
+  void tick(TimePoint now);
+  void stop(const std::string& reason, TimePoint now);
+  void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+  Effects take_effects() { return std::exchange(effects_, {}); }
+
+  bool finished() const { return phase_ == Phase::kFinished; }
+  const RunCourse& course() const { return course_; }
+  const View& view() const { return view_; }
+  std::uint64_t ignored() const { return ignored_; }
+
+ private:
+  enum class Phase {
+    kGathering,   // until all expected ranks are ready
+    kTraining,    // a step is ordered; votes come in
+    kEvaluating,  // an evaluation is
+    kWaiting,     // for a checkpoint, before the end or before ranks join
+    kWriting,     // the result is written
+    kFencing,     // a member was lost; survivors report
+    kFinished,
+  };
+  // What follows when nothing is in hand.
+  struct Admit {};  // a new view with those that are ready
+  struct Leave {};  // the run was stopped, and the checkpoint is there
+  using Next = std::variant<Order, Admit, Leave>;
+
+  // ---- what a member says (coordinator.cpp)
+  void on(Connection from, Peer& peer, Join&& message);
+  void on(Connection from, Peer& peer, Ready&& message);
+  void on(Connection from, Peer& peer, Progress&& message);
+  void on(Connection from, Peer& peer, Prepared&& message);
+  void on(Connection from, Peer& peer, Evaluated&& message);
+  void on(Connection from, Peer& peer, Report&& message);
+  void on(Connection from, Peer& peer, ShardWritten&& message);
+  void on(Connection from, Peer& peer, ShardFailed&& message);
+  void on(Connection from, Peer& peer, ResultWritten&& message);
+  void on(Connection from, Peer& peer, Failed&& message);
+  void on(Connection from, Peer& peer, Note&& message);
+  void on(Connection from, Peer& peer, Heartbeat&& message);
+  // Of this view, from a member, when it is awaited; else it is counted and dropped.
+  bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
+  // False when the member was broken, and is now lost.
+  bool accept(Connection from, const Taken& taken);
+
+  // ---- views (coordinator_views.cpp)
+  void begin_when_all_are_ready();
+  void check_limits();
+  void check_progress();
+  void lose(Connection connection, const std::string& reason);
+  // Closes it first.
+  void drop(Connection connection, const std::string& reason);
+  void refuse(Connection connection, const std::string& reason);
+  void fence(const std::string& reason);
+  void install_when_all_have_reported();
+  std::vector<Connection> survivors() const;
+  // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
+  void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
+  bool can_keep_state() const;
+  void go_back(const std::string& reason);
+
+  // ---- steps (coordinator_steps.cpp)
+  // `may_admit`: no work would be lost by letting ranks join now.
+  Next next(bool may_admit = true);
+  void do_next();
+  // Sets the phase and what is awaited.
+  void begin(const Order& order);
+  void proceed(Order order);
+  void settle_step();
+  void commit(Committed committed);
+  void settle_evaluation();
+  Order order_of_result();
+  void do_again(const std::string& problem);
+  std::vector<Connection> members() const;
+
+  // ---- checkpoints (coordinator_checkpoints.cpp)
+  // Notes a snapshot of the state as it is now, which the next order asks for.
+  void order_snapshot(std::string reason);
+  void give_up_snapshots(std::optional<Rank> lost, const std::string& reason);
+  void checkpoint_failed(const Snapshot& snapshot, const std::string& problem);
+  void remove_checkpoint(std::uint64_t step);
+  void remove_old_checkpoints(std::uint64_t newest, std::int64_t best_before);
+  std::string folder_of(std::uint64_t step) const;
+
+  // ---- the end and the record (coordinator.cpp)
+  void fail(const std::string& reason, RunOutcome outcome = RunOutcome::kFailed);
+  void finish(Finished finished);
+  // An entry for people, on the disk before what follows.
+  void journal(std::string event, std::string reason, boost::json::object more = {});
+  void journal_start();
+  void say(std::string line, bool warning = false);
+
+  CoordinatorOptions options_;
+  Effects effects_;
+  Phase phase_ = Phase::kGathering;
+  TimePoint now_{}, began_{};
+  TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
+  RollCall roll_;
+  std::uint64_t ignored_ = 0;
+  bool started_ = false;  // the journal has its first entries
+  std::optional<std::string> stopping_;
+
+  Stamp stamp_;
+  View view_;
+  std::vector<Connection> connections_;  // of the view's members, by index; 0: lost
+  std::size_t live_ = 0;                 // of them
+  Placement placement_;
+  Residency residency_;
+  bool has_voted_ = false;  // in this view: every holder of the placement has its chunks
+  bool is_loaded_ = false;  // since the last load: what the members say of their state is of this generation
+
+  RunCourse course_;
+  StepVotes votes_;
+  bool failed_once_ = false;  // the step in hand had copies that differ
+  EvaluationVotes evaluation_;
+  Order order_;            // the one in hand
+  TimePoint ordered_{};    // and since when
+  std::string result_of_;  // which step's parameters, in words
+
+  // A fence under way.
+  TimePoint fenced_{};
+  std::string fenced_because_;
+  std::vector<std::optional<Report>> reports_;  // by index in the view that is left
+  std::size_t missing_reports_ = 0;
+
+  Snapshots snapshots_;
+  std::string newest_folder_;      // what the ranks go back to; empty: the seeded start
+  RunCourse newest_course_;        // and its state
+  std::int64_t best_before_ = -1;  // the step that was best until the best one
+  std::int64_t best_published_ = -1;
+  std::string owed_snapshot_;  // the reason of one that was given up with a holder
+};
+
+}  // namespace cadre::runtime

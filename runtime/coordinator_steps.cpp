@@ -1,0 +1,214 @@
+// Orders and votes: what follows when nothing is in hand, and what follows from all votes together.
+#include <cmath>
+
+#include "runtime/coordinator_machine.h"
+#include "runtime/error.h"
+
+namespace cadre::runtime {
+namespace {
+
+boost::json::array as_json(const std::vector<LedgerEntry>& micro_batches) {
+  boost::json::array entries;
+  entries.reserve(micro_batches.size());
+  for (const LedgerEntry& entry : micro_batches) {
+    boost::json::array samples(entry.samples.begin(), entry.samples.end());
+    entries.push_back(boost::json::array{entry.rank, entry.view, std::move(samples)});
+  }
+  return entries;
+}
+
+}  // namespace
+
+std::vector<Connection> Coordinator::Machine::members() const {
+  std::vector<Connection> live;
+  live.reserve(live_);
+  for (const Connection connection : connections_) {
+    if (connection != 0) live.push_back(connection);
+  }
+  return live;
+}
+
+Coordinator::Machine::Next Coordinator::Machine::next(bool may_admit) {
+  const Workload& workload = *roll_.workload();
+  const std::uint64_t done = course_.done;
+  if (evaluation_is_due(options_.policy, workload, course_)) return Order{.kind = Order::Kind::kEvaluate, .step = done};
+
+  const bool end = is_at_end(options_.policy, workload, course_);
+  const bool admits = may_admit && !end && !stopping_ && roll_.ready_count() > 0;
+  std::string reason = reason_to_save(options_.policy, workload, course_);
+  if (reason.empty() && done > 0) {
+    reason = stopping_ ? "stopped by " + *stopping_ : admits ? "a rank joins" : owed_snapshot_;
+  }
+  Order order{.kind = Order::Kind::kTrain, .step = done};
+  if (!reason.empty() && !snapshots_.has(done)) {
+    order.snapshot = true;
+    order_snapshot(std::move(reason));
+  }
+  const bool waits = admits ? snapshots_.is_under_way(done) : (end || stopping_) && !snapshots_.none_under_way();
+  if (waits) {
+    order.kind = Order::Kind::kWait;
+    return order;
+  }
+  if (end) return order_of_result();
+  if (stopping_) return Leave{};
+  if (admits && newest_course_.done == done) return Admit{};
+  return order;
+}
+
+void Coordinator::Machine::do_next() {
+  const Next following = next();
+  if (const Order* order = std::get_if<Order>(&following)) {
+    const bool waits_already = phase_ == Phase::kWaiting && order->kind == Order::Kind::kWait && !order->snapshot;
+    if (!waits_already) proceed(*order);
+  } else if (std::holds_alternative<Admit>(following)) {
+    std::vector<Connection> all = roll_.ready_ones();
+    install(all, true, "a rank joins");
+  } else if (course_.done == newest_course_.done) {
+    finish({RunOutcome::kStopped, *stopping_, course_.done, {}, {}});
+  } else {
+    fail("stopped by " + *stopping_ + ", and the checkpoint could not be written");
+  }
+}
+
+void Coordinator::Machine::begin(const Order& order) {
+  order_ = order;
+  ordered_ = now_;
+  switch (order.kind) {
+    case Order::Kind::kTrain: {
+      const StepVotes::Step step{order.step, roll_.workload()->micro_batches_of(order.step), view_, placement_,
+                                 std::min<std::size_t>(options_.policy.state_copies, view_.size())};
+      votes_.begin(step, order.shares);
+      phase_ = Phase::kTraining;
+      break;
+    }
+    case Order::Kind::kEvaluate:
+      evaluation_.begin(order.step, roll_.workload()->evaluation_units, view_.size());
+      phase_ = Phase::kEvaluating;
+      break;
+    case Order::Kind::kWait:
+      phase_ = Phase::kWaiting;
+      break;
+    case Order::Kind::kWriteResult:
+      phase_ = Phase::kWriting;
+      break;
+    case Order::Kind::kEnd:
+      CADRE_CHECK(false, "the end is no order to begin");
+      break;
+  }
+}
+
+void Coordinator::Machine::proceed(Order order) {
+  begin(order);
+  effects_.push_back(Tell{members(), Proceed{stamp_, std::move(order)}});
+}
+
+// Copies of a chunk differ: something between two ranks, or in one's memory, changed a bit. All is computed again.
+void Coordinator::Machine::do_again(const std::string& problem) {
+  journal("vote_failed", problem, {{"step", course_.done + 1}});
+  say(runtime::say("step ", course_.done + 1, " is done again: ", problem), true);
+  if (std::exchange(failed_once_, true)) {
+    return fail(
+        runtime::say("step ", course_.done + 1, ": ", problem, ", twice in a row; a network or a memory is at fault"));
+  }
+  proceed({.kind = Order::Kind::kTrain, .step = course_.done});
+}
+
+void Coordinator::Machine::settle_step() {
+  if (const std::string problem = votes_.parameters_problem(); !problem.empty()) {
+    journal("parameters_differ", problem);
+    return fail(problem);
+  }
+  if (const std::string problem = votes_.copy_problem(); !problem.empty()) return do_again(problem);
+  Committed committed = votes_.outcome();
+  if (!std::isfinite(committed.loss) || !std::isfinite(committed.grad_norm)) {
+    const std::string reason = runtime::say("step ", committed.step, ": the loss is ", committed.loss,
+                                            " and the gradient's norm ", committed.grad_norm);
+    boost::json::array micro_batches;
+    for (const LedgerEntry& entry : committed.micro_batches) {
+      boost::json::array samples(entry.samples.begin(), entry.samples.end());
+      micro_batches.push_back(boost::json::object{
+          {"micro_batch", entry.micro_batch}, {"rank", entry.rank}, {"samples", std::move(samples)}});
+    }
+    journal("non_finite", reason, {{"step", committed.step}, {"micro_batches", std::move(micro_batches)}});
+    return fail(reason + "; a lower learning_rate or a look at the step's samples in journal.jsonl may help");
+  }
+  commit(std::move(committed));
+}
+
+void Coordinator::Machine::commit(Committed committed) {
+  const Workload& workload = *roll_.workload();
+  failed_once_ = false;
+  is_loaded_ = true;
+  if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
+  course_.done = committed.step;
+  committed.stamp = stamp_;
+  committed.epoch = workload.epochs_after(course_.done);
+  committed.clip_scale = clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
+  Window& window = course_.window;
+  window.loss_sum += committed.loss;
+  window.tokens += committed.tokens;
+  ++window.steps;
+  committed.window = window;
+  committed.logged =
+      course_.done % std::max<std::uint64_t>(1, options_.logging_steps) == 0 || course_.done == workload.total_steps;
+  if (committed.logged) window = {};
+
+  effects_.push_back(Journal{{{"event", "commit"},
+                              {"step", course_.done},
+                              {"reason", "every rank has voted"},
+                              {"generation", stamp_.generation},
+                              {"view", stamp_.view},
+                              {"loss", committed.loss},
+                              {"grad_norm", committed.grad_norm},
+                              {"clip_scale", committed.clip_scale},
+                              {"tokens", committed.tokens},
+                              {"trained_tokens", committed.trained_tokens},
+                              {"micro_batches", as_json(committed.micro_batches)}},
+                             Durability::kKernel,
+                             false});
+  const Next following = next();
+  // Whatever is no order follows once all have applied the update.
+  const Order* order = std::get_if<Order>(&following);
+  const Order given = order != nullptr ? *order : Order{.kind = Order::Kind::kWait, .step = course_.done};
+  begin(given);
+  effects_.push_back(Tell{members(), Commit{stamp_, course_.done - 1, true, committed.clip_scale, given}});
+  effects_.push_back(std::move(committed));
+  if (order == nullptr) do_next();
+}
+
+void Coordinator::Machine::settle_evaluation() {
+  const double loss = evaluation_.loss();
+  const std::int64_t best_before = course_.best.step;
+  course_.evaluated = course_.done;
+  const bool best = course_.best.observe(course_.done, loss);
+  if (best) best_before_ = best_before;
+  effects_.push_back(Journal{{{"event", "evaluation"},
+                              {"step", course_.done},
+                              {"reason", best ? "the best so far" : "no better"},
+                              {"generation", stamp_.generation},
+                              {"view", stamp_.view},
+                              {"loss", loss},
+                              {"best_step", course_.best.step}},
+                             Durability::kKernel,
+                             false});
+  effects_.push_back(EvaluationDone{course_.done, roll_.workload()->epochs_after(course_.done), loss, best});
+  if (stops_early(options_.policy, course_) && course_.done < roll_.workload()->total_steps) {
+    journal("early_stopping", runtime::say("no better validation loss than step ", course_.best.step, "'s for ",
+                                           course_.best.worse, " evaluations"));
+  }
+  do_next();
+}
+
+Order Coordinator::Machine::order_of_result() {
+  const bool kept = course_.best.step > 0 && snapshots_.is_published(static_cast<std::uint64_t>(course_.best.step));
+  const ResultSource source = source_of_result(options_.policy, course_, kept);
+  if (!source.warning.empty()) say(source.warning, true);
+  result_of_ = source.in_words;
+  Order order{.kind = Order::Kind::kWriteResult, .step = course_.done};
+  if (source.from == ResultSource::From::kSeededStart) order.checkpoint = kSeededStart;
+  if (source.from == ResultSource::From::kCheckpoint) order.checkpoint = folder_of(source.step);
+  order.reason = source.in_words;
+  return order;
+}
+
+}  // namespace cadre::runtime

@@ -1,0 +1,241 @@
+// Who takes part: gathering, losses, the fence, and the view that follows.
+#include <algorithm>
+
+#include "runtime/chunks.h"
+#include "runtime/coordinator_machine.h"
+#include "runtime/error.h"
+#include "runtime/rank_names.h"
+
+namespace cadre::runtime {
+namespace {
+
+double seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+// Peers' numbers size what is kept for each step and chunk. Empty: they are sound.
+std::string problem_of(const Workload& workload) {
+  constexpr std::uint64_t kMaxChunks = std::uint64_t{1} << 24;  // 10¹² parameters
+  constexpr std::uint32_t kMaxMicroBatches = std::uint32_t{1} << 20;
+  if (workload.total_steps == 0) return "there is no step to do";
+  if (workload.elements == 0) return "there is no parameter to train";
+  if (ChunkSpace{workload.elements}.count() > kMaxChunks)
+    return say(workload.elements, " trained parameters are too many");
+  std::uint64_t steps = 0;
+  for (const EpochShape& epoch : workload.epochs) {
+    const auto sound = [](std::uint32_t count) { return count > 0 && count <= kMaxMicroBatches; };
+    if (epoch.steps == 0 || !sound(epoch.micro_batches) || !sound(epoch.last_micro_batches)) {
+      return say("an epoch of ", epoch.steps, " steps of ", epoch.micro_batches, " and at last ",
+                 epoch.last_micro_batches, " micro-batches");
+    }
+    steps += std::min(epoch.steps, workload.total_steps);
+  }
+  if (steps < workload.total_steps) return say("the epochs have fewer than the ", workload.total_steps, " steps");
+  return {};
+}
+
+}  // namespace
+
+void Coordinator::Machine::begin_when_all_are_ready() {
+  if (roll_.ready_count() < roll_.expected()) return;
+  if (const std::string problem = roll_.disagreement(); !problem.empty()) {
+    return fail(problem + "; every rank must see the same configuration, data and model", RunOutcome::kUserError);
+  }
+  if (const std::string problem = problem_of(*roll_.workload()); !problem.empty()) return fail(problem);
+  if (!newest_folder_.empty()) {
+    try {
+      require_same_work(options_.start.manifest, *roll_.workload());
+    } catch (const UserError& error) {
+      return fail(newest_folder_ + ": " + error.what(), RunOutcome::kUserError);
+    }
+    say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
+  }
+  install(roll_.ready_ones(), true, "all ranks are ready");
+}
+
+void Coordinator::Machine::check_limits() {
+  // Collected first: a loss changes who is there.
+  std::vector<Connection> silent;
+  for (const auto& [connection, peer] : roll_.peers()) {
+    if (now_ - std::max(peer.heard, watching_since_) > options_.heartbeat_limit) silent.push_back(connection);
+  }
+  std::sort(silent.begin(), silent.end());
+  for (const Connection connection : silent) {
+    if (finished()) return;
+    drop(connection, runtime::say("silent for ", seconds(options_.heartbeat_limit), " s"));
+  }
+  if (finished()) return;
+  if (phase_ == Phase::kGathering && now_ - began_ > options_.join_limit) {
+    const std::vector<Rank> missing = roll_.missing();
+    return fail(runtime::say(names_of(missing), missing.size() == 1 ? " was" : " were", " not ready within ",
+                             seconds(options_.join_limit), " s; look at the logs of ",
+                             missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
+  }
+  if (phase_ == Phase::kFencing && missing_reports_ > 0 && now_ - fenced_ > options_.fence_limit) {
+    const std::vector<Connection> asked = connections_;
+    for (std::size_t index = 0; index < asked.size() && phase_ == Phase::kFencing; ++index) {
+      if (asked[index] == 0 || reports_[index]) continue;
+      drop(asked[index], runtime::say("did not answer the fence within ", seconds(options_.fence_limit), " s"));
+    }
+  }
+  if (options_.progress_limit.count() > 0) check_progress();
+}
+
+void Coordinator::Machine::check_progress() {
+  const auto is_late = [&](TimePoint since) {
+    return now_ - std::max({since, ordered_, watching_since_}) > options_.progress_limit;
+  };
+  const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
+  if (phase_ == Phase::kWaiting && is_late(ordered_)) {
+    for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
+      effects_.push_back(GiveUpCheckpoint{step});
+      checkpoint_failed(*snapshots_.failed(step), "a shard did not come in time");
+    }
+    return do_next();
+  }
+  if (phase_ != Phase::kTraining && phase_ != Phase::kEvaluating) return;
+  std::vector<Connection> late;
+  bool all_wait = phase_ == Phase::kTraining;
+  for (const Connection connection : members()) {
+    const Peer& peer = *roll_.find(connection);
+    const bool owes =
+        phase_ == Phase::kTraining ? votes_.owes_results(peer.index) : !evaluation_.has_answered(peer.index);
+    if (owes && is_late(peer.progressed)) late.push_back(connection);
+    if (owes || !is_late(peer.progressed)) all_wait = false;
+  }
+  for (const Connection connection : late) {
+    if (!finished()) drop(connection, reason);
+  }
+  // All have computed and none gets on: whoever is at fault does not answer the fence.
+  if (late.empty() && all_wait) fence(runtime::say("no vote for ", seconds(options_.progress_limit), " s"));
+}
+
+void Coordinator::Machine::refuse(Connection connection, const std::string& reason) {
+  effects_.push_back(Tell{{connection}, Refused{reason}});
+  effects_.push_back(Close{connection, reason});
+  roll_.remove(connection);
+}
+
+void Coordinator::Machine::drop(Connection connection, const std::string& reason) {
+  effects_.push_back(Close{connection, reason});
+  lose(connection, reason);
+}
+
+void Coordinator::Machine::lose(Connection connection, const std::string& reason) {
+  const Peer* found = roll_.find(connection);
+  if (found == nullptr) return;
+  const Peer peer = *found;
+  roll_.remove(connection);
+  if (peer.is == Peer::Is::kConnected) return;
+  const Rank rank = peer.member.rank;
+  journal("lost", runtime::say("rank ", rank, ": ", reason), {{"rank", rank}});
+  say(runtime::say("rank ", rank, " is lost: ", reason), true);
+  if (peer.is != Peer::Is::kMember) return;
+
+  connections_[peer.index] = 0;
+  --live_;
+  if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
+  if (live_ < options_.min_ranks) {
+    return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
+                             " are needed; the last to go was rank ", rank, ": ", reason));
+  }
+  remove_holder(residency_, rank);
+  give_up_snapshots(rank, runtime::say("rank ", rank, " was lost before its shard was there"));
+  if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
+  if (reports_[peer.index]) {
+    reports_[peer.index].reset();
+  } else {
+    --missing_reports_;
+  }
+  install_when_all_have_reported();
+}
+
+void Coordinator::Machine::fence(const std::string& reason) {
+  phase_ = Phase::kFencing;
+  fenced_ = now_;
+  fenced_because_ = reason;
+  reports_.assign(view_.size(), std::nullopt);
+  missing_reports_ = live_;
+  effects_.push_back(Tell{members(), Fence{stamp_}});
+}
+
+void Coordinator::Machine::install_when_all_have_reported() {
+  if (missing_reports_ > 0) return;
+  std::vector<Connection> stay = members();
+  if (can_keep_state()) return install(stay, false, fenced_because_);
+  // One that is being published is a later point to go back to.
+  if (snapshots_.any_being_published()) return;
+  go_back(fenced_because_);
+  install(stay, true, fenced_because_);
+}
+
+bool Coordinator::Machine::can_keep_state() const {
+  if (!options_.keep_state || !is_loaded_ || has_orphan(residency_)) return false;
+  // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
+  return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
+    return !report || report->committed == course_.done || report->committed + 1 == course_.done;
+  });
+}
+
+void Coordinator::Machine::go_back(const std::string& reason) {
+  give_up_snapshots(std::nullopt, "all ranks go back to the last checkpoint");
+  owed_snapshot_.clear();
+  const std::uint64_t undone = course_.done - newest_course_.done;
+  course_ = newest_course_;
+  failed_once_ = false;
+  snapshots_.go_back(course_.done);
+  ++stamp_.generation;
+  journal("rollback", runtime::say(reason, "; ", undone, undone == 1 ? " step is" : " steps are", " done again"));
+  effects_.push_back(RolledBack{course_.done, stamp_.generation, newest_folder_.empty(), reason});
+}
+
+void Coordinator::Machine::install(const std::vector<Connection>& stay, bool load, const std::string& reason) {
+  // By rank; those that are ready come in where all load, since nobody sends them what they lack.
+  std::vector<Connection> connections = stay;
+  if (load) {
+    for (const Connection connection : roll_.ready_ones()) connections.push_back(connection);
+  }
+  const auto rank_of = [&](Connection connection) { return roll_.find(connection)->member.rank; };
+  std::sort(connections.begin(), connections.end(),
+            [&](Connection a, Connection b) { return rank_of(a) < rank_of(b); });
+  connections.erase(std::unique(connections.begin(), connections.end()), connections.end());
+
+  // Reports in the order of the new view.
+  std::vector<Report> reports;
+  if (!load) {
+    for (std::optional<Report>& report : reports_) {
+      if (report) reports.push_back(std::move(*report));
+    }
+  }
+  ++stamp_.view;
+  view_ = {stamp_, {}};
+  for (const Connection connection : connections) view_.members.push_back(roll_.find(connection)->member);
+  connections_ = connections;
+  live_ = connections.size();
+  roll_.admit(connections);
+  placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+  has_voted_ = false;
+  if (load) {
+    residency_ = residency_of(view_, placement_);
+    is_loaded_ = false;
+  }
+  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"ranks", live_}});
+
+  const Next following = next(load);
+  const Order* order = std::get_if<Order>(&following);
+  if (order == nullptr) {
+    CADRE_CHECK(std::holds_alternative<Leave>(following), "ranks are admitted to a view that is not there yet");
+    return do_next();
+  }
+  NewView message{view_, load, load ? newest_folder_ : "", options_.policy.state_copies, *order};
+  Salvage salvaged;
+  if (!load && order->kind == Order::Kind::kTrain) {
+    salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
+    message.order.shares = std::move(salvaged.shares);
+  }
+  begin(message.order);
+  for (Kept& kept : salvaged.kept) votes_.keep(kept.member, std::move(kept.from), std::move(kept.result));
+  effects_.push_back(Tell{connections_, std::move(message)});
+}
+
+}  // namespace cadre::runtime

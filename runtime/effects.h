@@ -1,0 +1,127 @@
+// What the coordinator wants done. The shell around it does these things in order, and answers with events.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "runtime/checkpoint_store.h"
+#include "runtime/json_lines.h"
+#include "runtime/messages.h"
+
+namespace cadre::runtime {
+
+// The shell's clock, given with each event; nothing here asks for the time.
+using TimePoint = std::chrono::steady_clock::time_point;
+
+// An authenticated control connection; numbers from 1, each used once.
+using Connection = std::uint64_t;
+
+// One message to each of `to`: a view of thousands of ranks is encoded once.
+struct Tell {
+  std::vector<Connection> to;
+  CoordinatorMessage message;
+};
+
+// What was told before still goes out; no event of this connection follows.
+struct Close {
+  Connection connection = 0;
+  std::string reason;
+};
+
+// Into the term's journal, and durable before any later effect is done. Always with "event", "step" and "reason", as
+// journal.jsonl has them.
+struct Journal {
+  boost::json::object entry;
+  Durability durability = Durability::kDisk;
+  bool for_people = true;  // into journal.jsonl too
+};
+
+// Every shard of a checkpoint is on the disk: verify and publish it, then call on_checkpoint_published(). Training goes
+// on meanwhile.
+struct Publish {
+  Manifest manifest;  // without `created` and `shards`
+  std::vector<Shard> shards;
+  std::string reason;
+};
+
+// Its shards will never be complete: what is written of them can go.
+struct GiveUpCheckpoint {
+  std::uint64_t step = 0;
+};
+
+struct RemoveCheckpoint {
+  std::uint64_t step = 0;
+};
+
+// ---- for the records
+
+// What was accumulated since the last line of metrics.jsonl.
+struct Window {
+  double loss_sum = 0;
+  std::uint64_t steps = 0, tokens = 0;
+
+  bool operator==(const Window&) const = default;
+};
+
+struct LedgerEntry {
+  std::uint32_t micro_batch = 0;
+  Rank rank = 0;
+  std::uint64_t view = 0;  // in which it was computed
+  std::vector<std::uint32_t> samples;
+};
+
+// An update is decided and on its way to the ranks.
+struct Committed {
+  Stamp stamp;
+  std::uint64_t step = 0;  // updates done, this one included
+  double epoch = 0;
+  double loss = 0, grad_norm = 0, clip_scale = 1;
+  std::uint64_t tokens = 0, trained_tokens = 0;
+  std::vector<LedgerEntry> micro_batches;  // by index
+  std::size_t ranks = 0;
+  double compute_seconds = 0, exchange_seconds = 0;  // of the slowest rank
+  Window window;                                     // with this step
+  bool logged = false;                               // a line of metrics.jsonl is due; the window then begins anew
+};
+
+struct EvaluationDone {
+  std::uint64_t step = 0;
+  double epoch = 0;
+  double loss = 0;
+  bool best = false;
+};
+
+// All ranks went back: lines about later steps are forgotten, from_start also those about step 0.
+struct RolledBack {
+  std::uint64_t step = 0;
+  std::uint64_t generation = 0;
+  bool from_start = false;
+  std::string reason;
+};
+
+struct Say {
+  std::string line;
+  bool warning = false;
+};
+
+enum class RunOutcome { kSucceeded, kStopped, kFailed, kUserError };
+
+// The last effect of a run.
+struct Finished {
+  RunOutcome outcome = RunOutcome::kFailed;
+  std::string reason;
+  std::uint64_t step = 0;
+  std::map<std::string, std::string> result_sha256;  // of each file of the result
+  std::string result_of;                             // which step's parameters, in words
+};
+
+using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, RemoveCheckpoint, Committed,
+                            EvaluationDone, RolledBack, Say, Finished>;
+using Effects = std::vector<Effect>;
+
+}  // namespace cadre::runtime

@@ -1,0 +1,66 @@
+// Who is connected, under which number, and when each was last heard. Numbers and incarnations are given here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/effects.h"
+
+namespace cadre::runtime {
+
+struct Peer {
+  enum class Is { kConnected, kJoined, kReady, kMember } is = Is::kConnected;
+  Member member = {};
+  std::uint32_t index = 0;    // in the view, of a member
+  TimePoint heard = {};       // the last message
+  TimePoint progressed = {};  // the last that was work, of a member
+  bool has_reported = false;  // since the fence
+};
+
+class RollCall {
+ public:
+  explicit RollCall(std::size_t expected) : by_rank_(expected) {}
+
+  Peer& peer(Connection connection, TimePoint now);
+  Peer* find(Connection connection);
+
+  // Gives the number that the member asks for, or the lowest free one. Empty: done; else why not.
+  std::string join(Connection connection, const Member& self);
+  // Ready, with this work. What the first ready one has is what all must have.
+  void ready(Connection connection, const Ready& ready);
+  // Forgets the connection. Its number is free again.
+  void remove(Connection connection);
+
+  std::size_t ready_count() const { return ready_; }
+  std::size_t expected() const { return by_rank_.size(); }
+  // Those in no view: ready, or on their way. By rank.
+  std::vector<Connection> ready_ones() const;
+  std::vector<Rank> missing() const;
+  const std::optional<Workload>& workload() const { return workload_; }
+  // "rank 2 has 12 steps, rank 0 has 10"; empty: all have the same work.
+  std::string disagreement() const;
+  bool agrees(Connection connection) const;
+
+  const std::unordered_map<Connection, Peer>& peers() const { return peers_; }
+  std::unordered_map<Connection, Peer>& peers() { return peers_; }
+  // Ready peers become members, in this order.
+  void admit(const std::vector<Connection>& connections);
+
+ private:
+  std::unordered_map<Connection, Peer> peers_;
+  struct Number {
+    std::optional<Connection> taken_by = {};
+    std::uint32_t incarnation = 0;  // the last one given
+  };
+  std::vector<Number> by_rank_;
+  std::size_t ready_ = 0;
+  std::size_t lowest_free_ = 0;  // no number below is free
+  std::optional<Workload> workload_;
+  Rank workload_of_ = 0;
+  std::unordered_map<Connection, std::string> differing_;  // and in what
+};
+
+}  // namespace cadre::runtime

@@ -1,0 +1,155 @@
+#include "runtime/step_votes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+#include "runtime/error.h"
+#include "runtime/rank_names.h"
+
+namespace cadre::runtime {
+
+void StepVotes::begin(const Step& step, std::span<const Share> shares) {
+  CADRE_CHECK(shares.empty() || shares.size() == step.view.size(), shares.size(), " shares");
+  step_ = step.step;
+  placement_ = &step.placement;
+  copies_ = step.copies;
+  voted_ = 0;
+  compute_seconds_ = exchange_seconds_ = 0;
+  results_.resize(step.micro_batches);
+  for (Result& result : results_) result.assigned = result.in = false;
+  members_.assign(step.view.size(), {});
+  for (std::size_t m = 0; m < members_.size(); ++m) members_[m].rank = step.view.members[m].rank;
+  squares_.assign(placement_->holders.size(), 0);
+  copy_digests_.assign(copies_, 0);
+  for (std::uint64_t chunk = 0; chunk < squares_.size(); ++chunk) ++members_[placement_->owner_of(chunk)].owned;
+
+  const auto assign = [&](std::uint32_t member, Range range) {
+    for (std::uint32_t m = range.begin; m < range.end; ++m) {
+      CADRE_CHECK(m < results_.size() && !results_[m].assigned, "micro-batch ", m, " is assigned twice");
+      results_[m].assigned = true;
+      results_[m].member = member;
+      results_[m].rank = members_[member].rank;
+      results_[m].view = step.view.stamp.view;
+    }
+    members_[member].missing += range.size();
+  };
+  if (shares.empty()) {
+    const std::vector<Range> ranges = share_out(step.micro_batches, members_.size());
+    for (std::uint32_t m = 0; m < ranges.size(); ++m) assign(m, ranges[m]);
+  }
+  for (std::uint32_t m = 0; m < shares.size(); ++m) {
+    for (const Range range : shares[m].held) assign(m, range);
+    for (const Range range : shares[m].compute) assign(m, range);
+  }
+  for (const Result& result : results_) CADRE_CHECK(result.assigned, "a micro-batch that nobody computes");
+}
+
+void StepVotes::keep(std::uint32_t member, LedgerEntry&& from, MicroBatchResult&& result) {
+  Result& slot = results_.at(result.index);
+  CADRE_CHECK(slot.member == member && !slot.in, "micro-batch ", result.index, " is not kept by member ", member);
+  slot.values = std::move(result);
+  slot.in = true;
+  slot.rank = from.rank;
+  slot.view = from.view;
+  --members_[member].missing;
+}
+
+Taken StepVotes::take(std::uint32_t member, Progress&& progress) {
+  if (progress.step != step_) return Taken::ignored();
+  const std::uint32_t index = progress.result.index;
+  if (index >= results_.size() || results_[index].member != member) {
+    return Taken::broken(say("sent micro-batch ", index, " of step ", step_ + 1, ", which is not its own"));
+  }
+  if (results_[index].in) return Taken::ignored();
+  results_[index].values = std::move(progress.result);
+  results_[index].in = true;
+  --members_[member].missing;
+  return Taken::taken();
+}
+
+Taken StepVotes::take(std::uint32_t member, const Prepared& vote) {
+  MemberVote& mine = members_[member];
+  if (vote.step != step_ || mine.voted) return Taken::ignored();
+  if (mine.missing > 0) return Taken::broken(say("voted before ", mine.missing, " of its micro-batches were done"));
+  if (vote.norms.size() != mine.owned || vote.copy_digests.size() > copies_) {
+    return Taken::broken(say("voted with ", vote.norms.size(), " norms and ", vote.copy_digests.size(),
+                             " digests; it owns ", mine.owned, " chunks of ", copies_, " copies"));
+  }
+  for (std::size_t n = 0; n < vote.norms.size(); ++n) {
+    const std::uint64_t chunk = vote.norms[n].chunk;
+    const bool ascends = n == 0 || vote.norms[n - 1].chunk < chunk;
+    if (!ascends || chunk >= squares_.size() || placement_->owner_of(chunk) != member) {
+      return Taken::broken(say("voted with the norm of chunk ", chunk, ", which is not its own"));
+    }
+  }
+  for (const ChunkNorm& norm : vote.norms) squares_[norm.chunk] = norm.squares;
+  for (std::size_t copy = 0; copy < vote.copy_digests.size(); ++copy) copy_digests_[copy] += vote.copy_digests[copy];
+  mine.voted = true;
+  mine.parameters_digest = vote.parameters_digest;
+  compute_seconds_ = std::max(compute_seconds_, vote.compute_seconds);
+  exchange_seconds_ = std::max(exchange_seconds_, vote.exchange_seconds);
+  ++voted_;
+  return Taken::taken();
+}
+
+std::string StepVotes::copy_problem() const {
+  for (std::size_t copy = 1; copy < copy_digests_.size(); ++copy) {
+    if (copy_digests_[copy] != copy_digests_[0]) {
+      return say("copy ", copy, " of the gradients and the state is not what the owners hold");
+    }
+  }
+  return {};
+}
+
+std::string StepVotes::parameters_problem() const {
+  std::unordered_map<std::uint64_t, std::size_t> votes;
+  for (const MemberVote& member : members_) ++votes[member.parameters_digest];
+  if (votes.size() <= 1) return {};
+  std::size_t most = 0;
+  for (const auto& [digest, count] : votes) most = std::max(most, count);
+  // Of two sets of one size, that of the lowest rank counts.
+  std::uint64_t right = 0;
+  for (const MemberVote& member : members_) {
+    if (votes[member.parameters_digest] != most) continue;
+    right = member.parameters_digest;
+    break;
+  }
+  std::vector<Rank> others;
+  for (const MemberVote& member : members_) {
+    if (member.parameters_digest != right) others.push_back(member.rank);
+  }
+  return say(names_of(others), others.size() == 1 ? " has" : " have", " other parameters after step ", step_,
+             " than the rest");
+}
+
+Committed StepVotes::outcome() {
+  Committed outcome;
+  outcome.step = step_ + 1;
+  outcome.ranks = members_.size();
+  outcome.compute_seconds = compute_seconds_;
+  outcome.exchange_seconds = exchange_seconds_;
+  outcome.micro_batches.reserve(results_.size());
+  double loss_sum = 0, squares = 0;
+  for (Result& result : results_) {
+    loss_sum += result.values.loss_sum;
+    outcome.tokens += result.values.tokens;
+    outcome.trained_tokens += result.values.trained_tokens;
+    outcome.micro_batches.push_back({result.values.index, result.rank, result.view, std::move(result.values.samples)});
+  }
+  for (const double chunk : squares_) squares += chunk;
+  outcome.loss = loss_sum / static_cast<double>(outcome.trained_tokens);
+  outcome.grad_norm = std::sqrt(squares);
+  return outcome;
+}
+
+const MicroBatchResult* StepVotes::result_of(std::uint32_t micro_batch) const {
+  return micro_batch < results_.size() && results_[micro_batch].in ? &results_[micro_batch].values : nullptr;
+}
+
+double clip_scale_of(double norm, double max_norm) {
+  if (max_norm <= 0) return 1;
+  return std::min(1.0, max_norm / (norm + 1e-6));
+}
+
+}  // namespace cadre::runtime
