@@ -1,0 +1,229 @@
+#include "runtime/control_client.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "runtime/codec.h"
+#include "runtime/control_socket.h"
+
+namespace cadre::runtime {
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kFirstPause{20}, kLongestPause{500};
+// Far more than one step's orders: a main thread that takes none of them is lost.
+constexpr std::size_t kMostUntaken = 10000;
+
+bool is_urgent(const CoordinatorMessage& message) {
+  if (const auto* const commit = std::get_if<Commit>(&message)) return commit->next.kind == Order::Kind::kEnd;
+  if (const auto* const proceed = std::get_if<Proceed>(&message)) return proceed->next.kind == Order::Kind::kEnd;
+  return std::holds_alternative<Fence>(message) || std::holds_alternative<NewView>(message);
+}
+
+}  // namespace
+
+class ControlClient::Control {
+ public:
+  explicit Control(ControlClientOptions options) : options_(std::move(options)), io_(1), deadline_(io_), pause_(io_) {
+    for (const Endpoint& endpoint : options_.endpoints) addresses_.push_back(socket_address(endpoint));
+    const auto on_end = [this](std::exception_ptr error) { ended(error); };
+    asio::co_spawn(io_, live(), on_end);
+    // Signals are for the main thread.
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { run(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::pthread_setname_np(thread_.native_handle(), "control");
+  }
+
+  ~Control() {
+    io_.stop();
+    thread_.join();
+  }
+
+  void send(std::string payload) {
+    auto frame = std::make_shared<const std::string>(std::move(payload));
+    asio::post(io_, [this, frame = std::move(frame)] {
+      if (authenticated_) {
+        channel_->send(frame);
+      } else {
+        waiting_.push_back(frame);
+      }
+    });
+  }
+
+  CoordinatorMessage next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !inbox_.empty() || lost_; });
+    if (inbox_.empty()) throw ControlLost(*lost_);
+    CoordinatorMessage message = std::move(inbox_.front());
+    inbox_.pop_front();
+    return message;
+  }
+
+  void finish(std::chrono::milliseconds limit) {
+    asio::post(io_, [this] {
+      finishing_ = true;
+      if (authenticated_) channel_->end_when_sent();
+    });
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, limit, [this] { return lost_.has_value(); });
+  }
+
+ private:
+  // The thread.
+  void run() {
+    try {
+      io_.run();
+    } catch (...) {
+      ended(std::current_exception());
+    }
+  }
+
+  // One connection, from the first attempt to its end, which is the end of this client.
+  asio::awaitable<void> live() {
+    co_await connect();
+    authenticated_ = true;
+    for (const auto& frame : std::exchange(waiting_, {})) channel_->send(frame);
+    if (finishing_) channel_->end_when_sent();
+    heard_ = Clock::now();
+    beat();
+    for (;;) {
+      const std::string_view frame = co_await channel_->receive();
+      heard_ = Clock::now();
+      if (!frame.empty()) take(frame);
+    }
+  }
+
+  asio::awaitable<void> connect() {
+    const Clock::time_point until = Clock::now() + options_.connect_deadline;
+    std::chrono::milliseconds pause = kFirstPause;
+    boost::system::error_code error;
+    for (;;) {
+      std::string failures;
+      for (std::size_t i = 0; i < addresses_.size(); ++i) {
+        const std::string failure = co_await attempt(addresses_[i]);
+        if (failure.empty()) co_return;
+        failures += say(failures.empty() ? "" : "; ", describe(options_.endpoints[i]), ": ", failure);
+      }
+      if (Clock::now() + pause >= until) {
+        throw ControlLost(say("the coordinator cannot be reached within ", options_.connect_deadline.count(),
+                              " ms: ", failures.empty() ? "no address is given" : failures));
+      }
+      pause_.expires_after(pause);
+      co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      pause = std::min(2 * pause, kLongestPause);
+    }
+  }
+
+  // Empty, or why not.
+  asio::awaitable<std::string> attempt(asio::generic::stream_protocol::endpoint address) {
+    channel_ = std::make_shared<ControlChannel>(ControlSocket(io_), options_.limits);
+    deadline_.expires_after(options_.attempt_deadline);
+    deadline_.async_wait([channel = channel_](const boost::system::error_code& error) {
+      if (!error) channel->end(ChannelEnd::kSilent);
+    });
+    std::string failure;
+    try {
+      co_await channel_->connect(address);
+      co_await channel_->open(options_.token, ControlChannel::Role::kRank);
+    } catch (const ChannelError& error) {
+      failure = error.what();
+    }
+    deadline_.cancel();
+    co_return failure;
+  }
+
+  // Every `heartbeat`, for as long as the connection lasts.
+  void beat() {
+    if (channel_->ended()) return;
+    if (Clock::now() - heard_ > options_.silence_limit) return channel_->end(ChannelEnd::kSilent);
+    channel_->send(heartbeat_);
+    deadline_.expires_after(options_.heartbeat);
+    deadline_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) beat();
+    });
+  }
+
+  void take(std::string_view frame) {
+    std::optional<CoordinatorMessage> message = decode_coordinator_message(frame);
+    if (!message) return channel_->end(ChannelEnd::kMalformed);
+    if (options_.on_urgent && is_urgent(*message)) options_.on_urgent(*message);
+    const std::lock_guard lock(mutex_);
+    if (inbox_.size() >= kMostUntaken) return channel_->end(ChannelEnd::kNotReading);
+    inbox_.push_back(std::move(*message));
+    changed_.notify_all();
+  }
+
+  void ended(std::exception_ptr error) {
+    std::string why = "the coordinator's connection ended";
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const ChannelError& end) {
+      why = say("the connection to the coordinator is lost: ", end.what());
+    } catch (const std::exception& other) {
+      why = other.what();
+    }
+    if (channel_ != nullptr) channel_->end(ChannelEnd::kClosedHere);
+    deadline_.cancel();
+    if (options_.on_lost && !finishing_) options_.on_lost();
+    const std::lock_guard lock(mutex_);
+    if (!lost_) lost_ = why;
+    changed_.notify_all();
+  }
+
+  ControlClientOptions options_;
+  std::vector<asio::generic::stream_protocol::endpoint> addresses_;
+  const ControlChannel::Frame heartbeat_ = std::make_shared<const std::string>(encode(MemberMessage(Heartbeat{})));
+
+  // The control thread's.
+  asio::io_context io_;
+  asio::steady_timer deadline_, pause_;
+  std::shared_ptr<ControlChannel> channel_;
+  std::vector<ControlChannel::Frame> waiting_;  // for the connection
+  bool authenticated_ = false, finishing_ = false;
+  Clock::time_point heard_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<CoordinatorMessage> inbox_;  // guarded by mutex_
+  std::optional<std::string> lost_;       // guarded by mutex_: why
+
+  std::thread thread_;
+};
+
+ControlClient::ControlClient(ControlClientOptions options) : control_(std::make_unique<Control>(std::move(options))) {}
+
+ControlClient::~ControlClient() = default;
+
+void ControlClient::send(const MemberMessage& message) {
+  control_->send(encode(message));
+}
+
+CoordinatorMessage ControlClient::next() {
+  return control_->next();
+}
+
+void ControlClient::finish(std::chrono::milliseconds limit) {
+  control_->finish(limit);
+}
+
+}  // namespace cadre::runtime

@@ -1,0 +1,49 @@
+// At least one message of each kind, with the values that are easily lost: NaN, infinities, -0, empty and large.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "runtime/messages.h"
+
+namespace cadre::runtime {
+
+inline std::vector<MemberMessage> sample_member_messages() {
+  const Stamp stamp{3, 1, ~std::uint64_t{0}};
+  const Member member{7, 2, "node-ä", 4, -1, {{"10.0.0.1", 4711}, {"/tmp/socket", 0}, {"fe80::1", 65535}}};
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  const MicroBatchResult result{5, nan, 1024, 1000, {1, 2, 0xFFFFFFFF}};
+  return {
+      Join{member},
+      Join{},
+      Ready{{100, {{10, 8, 3}, {0, 0, 0}}, 12, std::uint64_t{7} << 40, "d1"}, member.endpoints},
+      Progress{stamp, 9, result},
+      Prepared{
+          stamp, 9, {{0, infinity}, {1, -0.0}, {2, std::numeric_limits<double>::denorm_min()}}, {1, 2}, 3, 0.5, -1},
+      Evaluated{stamp, 9, {{0, -infinity, 1}, {1, 2.5, 0}}},
+      Report{stamp, 8, 9, {{0, 4}, {6, 7}}, {result, {}}},
+      ShardWritten{stamp, 9, std::string("a\0b", 3), "00ff", 12},
+      ShardFailed{stamp, 9, "no space left on device"},
+      ResultWritten{stamp, {{"", "x"}, {"adapter_model.safetensors", "00"}}, "step 9"},
+      Failed{true, std::string(1000, 'x')},
+      Note{true, "a line"},
+      Heartbeat{},
+  };
+}
+
+inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
+  const Stamp stamp{1, 0, 2};
+  const Order train{Order::Kind::kTrain, 4, true, {{{{0, 2}}, {{2, 4}, {4, 5}}}, {}}, "", ""};
+  const Order end{Order::Kind::kEnd, 4, false, {}, "checkpoint-4", "all steps are done"};
+  return {
+      Welcome{stamp, 3, 1},
+      Refused{"another workload"},
+      Fence{stamp},
+      NewView{{stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}}, true, "checkpoint-4", 2, train},
+      Commit{stamp, 4, false, std::numeric_limits<double>::quiet_NaN(), end},
+      Proceed{stamp, train},
+  };
+}
+
+}  // namespace cadre::runtime
