@@ -14,8 +14,9 @@ CADRE = pathlib.Path(os.environ.get("CADRE_BUILD", REPOSITORY / "build")).resolv
 DATA = REPOSITORY.parent / "shared" / "data"
 
 # Without these the program sets them and starts itself anew, which takes as long again as a tiny run;
-# test_command_line.py leaves them out.
-ENVIRONMENT = {**os.environ, "GOMP_SPINCOUNT": "1000"}
+# test_command_line.py leaves them out. The instructions are those that every machine has: the same numbers everywhere.
+SETTINGS = {"GOMP_SPINCOUNT": "1000", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+ENVIRONMENT = {**os.environ, **SETTINGS}
 
 DONE, FAILED, USER_MUST_MEND, RESUMABLE = 0, 1, 2, 75
 # None of these runs takes a tenth of it on a quiet machine: it ends a hang, and decides nothing else.
@@ -34,10 +35,10 @@ class Ended:
     err: str
 
 
-def cadre(*words, folder=None):
+def cadre(*words, folder=None, environment=None):
     """Runs it to its end."""
     ended = subprocess.run([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                           timeout=DEADLINE, env=ENVIRONMENT)
+                           timeout=DEADLINE, env={**ENVIRONMENT, **(environment or {})})
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode("utf-8", "strict"))
 
 

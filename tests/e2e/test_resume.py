@@ -1,5 +1,7 @@
 """A run that was stopped, killed or damaged and then continued gives the bits of one that was not."""
 
+import copy
+import json
 import pathlib
 import signal
 import tempfile
@@ -237,6 +239,29 @@ class ResumeTest(unittest.TestCase):
         # What does not change the mathematics may change.
         ended = cadre("train", config, "--save_steps", "3", "--logging_steps", "1")
         self.assertEqual(ended.code, DONE, ended.err)
+        self.assert_equal_bits(run, self.adapter_run)
+
+    def test_changed_instructions_or_build(self):
+        config, run = self.config("elsewhere", save_steps=2)
+        self.kill_after(config, 3)
+        ended = cadre("train", config, "--quiet", environment={"MKL_CBWR": "COMPATIBLE"})
+        self.assertEqual(ended.code, USER_MUST_MEND)
+        self.assertEqual(ended.err, 'cadre: this run began with MKL_CBWR "AVX2", now it is "COMPATIBLE": other '
+                                    "instructions round otherwise; start it with ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 "
+                                    "ONEDNN_MAX_CPU_ISA=AVX2 to go on\n")
+        record = read_json(run / "run.json")
+        for name in ("torch", "compiler"):
+            with self.subTest(name):
+                other = copy.deepcopy(record)
+                other["receipt"]["versions"][name] = "0.1"
+                (run / "run.json").write_text(json.dumps(other))
+                ended = cadre("train", config, "--quiet")
+                self.assertEqual(ended.code, USER_MUST_MEND)
+                self.assertRegex(ended.err, f'^cadre: this run began with {name} "0.1", now it is ".*": another build may '
+                                            "round otherwise; go on with the program that began it, .*\n$")
+        record["receipt"]["sha256"]["binary"] = "0" * 64  # the same sources, built elsewhere
+        (run / "run.json").write_text(json.dumps(record))
+        self.assertEqual(cadre("train", config).code, DONE)
         self.assert_equal_bits(run, self.adapter_run)
 
     def test_changed_data(self):
