@@ -13,6 +13,7 @@
 #include "launch/help.h"
 #include "launch/machine.h"
 #include "launch/verbs.h"
+#include "runtime/cut_files.h"
 #include "runtime/error.h"
 #include "runtime/instruction_set.h"
 #include "runtime/plain_text.h"
@@ -56,6 +57,7 @@ int run(const launch::Arguments& arguments) {
 
 int main(int argc, char** argv) {
   launch::settle_environment(argv);
+  runtime::end_with_a_word_on_cut_files();
   try {
     const launch::Arguments arguments = launch::parse_arguments({argv + 1, argv + argc});
     if (arguments.has("version")) {

@@ -5,12 +5,13 @@ import os
 import pathlib
 import pty
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
 
 import tiny_base
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, cadre, lora, read_json, read_lines, sha256,
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, lora, read_json, read_lines, sha256,
                      write_config)
 
 VERBS = ("train", "generate", "merge", "verify", "status", "stop", "doctor", "init")
@@ -169,6 +170,16 @@ class CommandLineTest(unittest.TestCase):
         ended = cadre("train", self.config, "--quiet", "--output_dir", ours, environment=pins)
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual(sha256(plain / "adapter_model.safetensors"), sha256(ours / "adapter_model.safetensors"))
+
+    def test_bus_errors_are_caught(self):
+        """A mapped file may be cut short at any moment (unit tests see what is said then)."""
+        with Live("train", self.config, "--output_dir", self.folder / "caught") as live:
+            live.wait_for_line("step 1/")
+            live.send(signal.SIGSTOP)
+            status = pathlib.Path(f"/proc/{live.process.pid}/status").read_text()
+            live.send(signal.SIGCONT)
+        caught = int(re.search(r"(?m)^SigCgt:\s*([0-9a-f]+)$", status)[1], 16)
+        self.assertTrue(caught >> signal.SIGBUS - 1 & 1, status)
 
     def test_paths_are_those_of_the_folder_it_is_called_in(self):
         config = write_config(self.folder / "relative.yaml", **lora("base", "relative", "rows.jsonl", max_steps=1))
