@@ -83,19 +83,6 @@ def write_config(path, **keys):
     return path
 
 
-def lora(base, output, train, **keys):
-    """The keys of a small LoRA run."""
-    return {"base_model": str(base), "adapter": "lora", "lora_r": 4, "lora_alpha": 8,
-            "datasets": [{"path": str(train), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
-            "sequence_len": 256, "micro_batch_size": 4, "global_batch_size": 8, "max_steps": 8, "learning_rate": 0.01,
-            "threads": 1, "output_dir": str(output), **keys}
-
-
-def full(base, output, train, **keys):
-    keys = {**lora(base, output, train), "adapter": "none", "learning_rate": 0.003, **keys}
-    return {key: value for key, value in keys.items() if not key.startswith("lora_")}
-
-
 def read_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

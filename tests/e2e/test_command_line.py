@@ -11,8 +11,9 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, lora, read_json, read_lines, sha256,
-                     write_config)
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
+                     sha256, write_config)
+from tiny_base import full, lora
 
 VERBS = ("train", "generate", "merge", "verify", "status", "stop", "doctor", "init")
 NOT_BUILT_YET = ("plan", "check", "eval")
@@ -200,6 +201,20 @@ class CommandLineTest(unittest.TestCase):
                          "--max_new_tokens", "16").out for seed in (1, 1, 2)]
         self.assertEqual(sampled[0], sampled[1])
         self.assertNotEqual(sampled[0], sampled[2])
+
+    def test_init(self):
+        config = write_config(self.folder / "new.json", **tiny_base.CONFIG)
+        model = self.folder / "new"
+        ended = cadre("init", config, "--text", self.rows, "--vocab_size", "300", "--output", model)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(sorted(path.name for path in model.iterdir()),
+                         ["config.json", "tokenizer.json", "tokenizer_config.json"])
+        tokens = read_json(model / "tokenizer_config.json")
+        self.assertEqual([tokens[f"{name}_token"] for name in ("bos", "eos", "pad")], ["<|endoftext|>"] * 3)
+        config = write_config(self.folder / "new.yaml", **full(model, self.folder / "new-run", self.rows, max_steps=1,
+                                                               init_from_config=True))
+        ended = cadre("train", config)
+        self.assertEqual(ended.code, DONE, ended.err)
 
     def test_doctor(self):
         ended = cadre("doctor")

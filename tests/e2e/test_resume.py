@@ -8,8 +8,9 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, full, lora, losses,
-                     read_json, read_lines, sha256, write_config)
+from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, losses, read_json,
+                     read_lines, sha256, write_config)
+from tiny_base import full, lora
 
 ADAPTER = "adapter_model.safetensors"
 STEPS = 8
@@ -32,7 +33,7 @@ class ResumeTest(unittest.TestCase):
     def adapter_keys(cls, output, **keys):
         return lora(cls.base, output, cls.rows, **{
             "lora_dropout": 0.2, "sample_packing": True, "global_batch_size": 32, "max_steps": STEPS, "eval_steps": 3,
-            "test_datasets": [{"path": str(cls.held), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
+            "test_datasets": [tiny_base.dataset(cls.held)],
             "warmup_steps": 2, "weight_decay": 0.1, **keys})
 
     @classmethod
@@ -266,7 +267,7 @@ class ResumeTest(unittest.TestCase):
 
     def test_changed_data(self):
         rows = tiny_base.write_jsonl(self.folder / "changing.jsonl", tiny_base.rows(260))
-        datasets = [{"path": str(rows), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}]
+        datasets = [tiny_base.dataset(rows)]
         config, run = self.config("changed-data", save_steps=2, datasets=datasets)
         self.kill_after(config, 3)
         tiny_base.write_jsonl(rows, tiny_base.rows(260, seed=5))
