@@ -53,6 +53,14 @@ Finding processor(const Machine& machine) {
   return {Kind::kHas, "processor", say(what, has_bf16 ? ", multiplies bf16" : ", bf16 by way of fp32")};
 }
 
+Finding pinned_instructions(const Machine& machine) {
+  const std::string problem = runtime::problem_of_pins(machine.pins, machine.instructions);
+  if (!problem.empty()) {
+    return {Kind::kLacks, "instructions", problem, "unset ATEN_CPU_CAPABILITY MKL_CBWR ONEDNN_MAX_CPU_ISA"};
+  }
+  return {Kind::kHas, "instructions", runtime::shell_words(machine.pins)};
+}
+
 Finding gpu(const Machine& machine) {
   if (!machine.gpus.empty() && !machine.gpu_driver.empty()) {
     return {Kind::kHas, "GPU", say(join(machine.gpus), ", driver ", machine.gpu_driver)};
@@ -99,6 +107,7 @@ std::vector<Finding> diagnose(const Machine& machine) {
   };
   findings.push_back({Kind::kHas, "system", machine.system});
   findings.push_back(processor(machine));
+  if (findings.back().kind == Kind::kHas && !machine.pins.empty()) findings.push_back(pinned_instructions(machine));
   amount("memory", machine.memory_free_bytes, kMemoryForQuickstart, say(" free of ", gib(machine.memory_bytes)).c_str(),
          "end other programs, or give the container more (docker run --memory 8g)");
   amount("disk", machine.disk_free_bytes, kDiskForSetUp, " free here", "df -h . shows the disk; free some of it");

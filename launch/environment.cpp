@@ -4,15 +4,34 @@
 
 #include <cstdlib>
 
-namespace cadre::launch {
+#include "launch/machine.h"
+#include "runtime/instruction_set.h"
 
-void settle_environment(char** argv) {
+namespace cadre::launch {
+namespace {
+
+// Of what is absent, all that we set.
+runtime::InstructionPins missing_settings() {
+  runtime::InstructionPins settings = runtime::widest_pins(processor_instructions());
+  for (const auto& [name, value] : runtime::pins_in_environment()) settings.erase(name);
   // libgomp reads these when it is loaded. A thousand turns are a few microseconds: enough between the short loops of a
   // step on a quiet machine, and a processor is given back soon on a busy one.
-  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  if (setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+  if (std::getenv("GOMP_SPINCOUNT") == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr) {
+    settings["GOMP_SPINCOUNT"] = "1000";
+  }
+  return settings;
+}
+
+}  // namespace
+
+void settle_environment(char** argv) {
+  const auto settings = missing_settings();
+  if (settings.empty()) return;
+  for (const auto& [name, value] : settings) {
+    if (setenv(name.c_str(), value.c_str(), 1) != 0) return;
+  }
   execv("/proc/self/exe", argv);
-  // Where exec is refused the program runs as it is, only slower.
+  // Where exec is refused the program runs as it is, only slower: the pins are read later, and hold.
 }
 
 }  // namespace cadre::launch

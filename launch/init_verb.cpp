@@ -51,10 +51,7 @@ int init(Arguments arguments) {
   std::filesystem::create_directories(output);
   runtime::write_file_atomically(output / "config.json", config_text);
   runtime::write_file_atomically(output / "tokenizer.json", tokenizer);
-  runtime::write_file_atomically(
-      output / "tokenizer_config.json",
-      runtime::json_pretty(boost::json::object{
-          {"bos_token", kEndOfText}, {"eos_token", kEndOfText}, {"tokenizer_class", "PreTrainedTokenizerFast"}}));
+  runtime::write_file_atomically(output / "tokenizer_config.json", tokenizer::make_tokenizer_config(kEndOfText));
   std::cout << output.string() << ": " << made.vocab_size() << " tokens; train it with init_from_config: true\n";
   return kDone;
 }

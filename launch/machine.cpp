@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace cadre::launch {
@@ -52,8 +53,8 @@ std::uint64_t free_bytes(const char* path) {
 
 void look_at_processor(Machine& machine) {
   machine.processor = value_of("/proc/cpuinfo", "model name", ':');
-  std::istringstream flags(value_of("/proc/cpuinfo", "flags", ':'));
-  for (std::string flag; flags >> flag;) machine.instructions.insert(flag);
+  machine.instructions = processor_instructions();
+  machine.pins = runtime::pins_in_environment();
   cpu_set_t allowed;
   if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
     machine.cores = static_cast<std::uint64_t>(CPU_COUNT(&allowed));
@@ -119,6 +120,11 @@ void look_at_environment(Machine& machine, const fs::path& project) {
 }
 
 }  // namespace
+
+std::set<std::string> processor_instructions() {
+  std::istringstream flags(value_of("/proc/cpuinfo", "flags", ':'));
+  return {std::istream_iterator<std::string>(flags), {}};
+}
 
 Machine look_at_machine(const fs::path& project) {
   Machine machine;

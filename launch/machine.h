@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/instruction_set.h"
+
 namespace cadre::launch {
 
 struct Machine {
@@ -16,6 +18,7 @@ struct Machine {
   bool is_root = false;
   std::string processor = {};               // "AMD EPYC 7763"
   std::set<std::string> instructions = {};  // the kernel's names: "avx2", "avx512_bf16"
+  runtime::InstructionPins pins = {};       // in the environment, where `main` has put them
   std::uint64_t cores = 0;                  // that this process may use
   std::uint64_t memory_bytes = 0;           // of the machine, or what the container may use
   std::uint64_t memory_free_bytes = 0;
@@ -31,6 +34,9 @@ struct Machine {
   std::string torch = {};   // version of the wheel in .venv; empty without one
   bool has_parity = false;  // .venv holds the reference of the parity tests
 };
+
+// The kernel's names of what the processor can do.
+std::set<std::string> processor_instructions();
 
 // `project` is the repository's root, where .venv is.
 Machine look_at_machine(const std::filesystem::path& project);

@@ -5,13 +5,17 @@
 #include <exception>
 #include <iostream>
 #include <map>
+#include <set>
 
 #include "launch/arguments.h"
 #include "launch/environment.h"
 #include "launch/exit_code.h"
 #include "launch/help.h"
+#include "launch/machine.h"
 #include "launch/verbs.h"
+#include "runtime/cut_files.h"
 #include "runtime/error.h"
+#include "runtime/instruction_set.h"
 #include "runtime/plain_text.h"
 
 namespace {
@@ -41,6 +45,11 @@ int run(const launch::Arguments& arguments) {
   if (verb == kVerbs.end()) {
     throw runtime::UserError("'" + arguments.verb + "' is not a verb of cadre; see cadre --help");
   }
+  // Verbs that only look work everywhere, and `doctor` says this in its own way.
+  static const std::set<std::string> kComputing = {"train", "generate", "merge", "verify"};
+  const std::string problem =
+      runtime::problem_of_pins(runtime::pins_in_environment(), launch::processor_instructions());
+  if (!problem.empty() && kComputing.contains(arguments.verb)) throw runtime::UserError(problem);
   return verb->second(arguments);
 }
 
@@ -48,6 +57,7 @@ int run(const launch::Arguments& arguments) {
 
 int main(int argc, char** argv) {
   launch::settle_environment(argv);
+  runtime::end_with_a_word_on_cut_files();
   try {
     const launch::Arguments arguments = launch::parse_arguments({argv + 1, argv + argc});
     if (arguments.has("version")) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/atomic_file.h"
+#include "runtime/cut_files.h"
 #include "runtime/error.h"
 
 namespace cadre::runtime {
@@ -104,6 +105,18 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (data == MAP_FAILED) cannot_read(path, errno);
   data_ = static_cast<const std::byte*>(data);
+  try {
+    watch_for_cuts(bytes(), path);
+  } catch (...) {
+    unmap();
+    throw;
+  }
+}
+
+void MappedFile::unmap() noexcept {
+  if (data_ == nullptr) return;
+  unwatch(bytes());
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -111,7 +124,7 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this == &other) return *this;
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  unmap();
   path_ = std::move(other.path_);
   data_ = std::exchange(other.data_, nullptr);
   size_ = std::exchange(other.size_, 0);
@@ -119,7 +132,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  unmap();
 }
 
 }  // namespace cadre::runtime

@@ -21,7 +21,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // fsync of a folder, so that a rename inside it is durable.
 void sync_folder(const std::filesystem::path& folder);
 
-// A read-only memory map of a regular file; move-only, unmapped on destruction.
+// A read-only memory map of a regular file; move-only, unmapped on destruction. For files that become shorter while
+// they are mapped, see cut_files.h.
 class MappedFile {
  public:
   // UserError: missing, not a regular file, unreadable.
@@ -36,6 +37,8 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  void unmap() noexcept;
+
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;

@@ -8,7 +8,7 @@ LAYERS = ("runtime", "comm", "trainer", "launch")  # each may include itself and
 # What reads input builds without LibTorch, so that it compiles in seconds and can be fuzzed.
 WITHOUT_TORCH = ("runtime/", "comm/", "launch/doctor", "launch/machine", "launch/status", "trainer/config/",
                  "trainer/safetensors/", "trainer/model_folder/", "trainer/tokenizer/", "trainer/chat/",
-                 "trainer/data/", "tests/fuzz/")
+                 "trainer/data/", "trainer/random/", "tests/fuzz/")
 TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")
 
 # header -> (folder, how many .cpp files there may include it)

@@ -7,7 +7,8 @@ import pathlib
 import unittest
 
 import tiny_base
-from program import USER_MUST_MEND, cadre, lora, read_json
+from program import USER_MUST_MEND, cadre, read_json
+from tiny_base import lora
 
 
 class Scene:

@@ -14,8 +14,9 @@ CADRE = pathlib.Path(os.environ.get("CADRE_BUILD", REPOSITORY / "build")).resolv
 DATA = REPOSITORY.parent / "shared" / "data"
 
 # Without these the program sets them and starts itself anew, which takes as long again as a tiny run;
-# test_command_line.py leaves them out.
-ENVIRONMENT = {**os.environ, "GOMP_SPINCOUNT": "1000"}
+# test_command_line.py leaves them out. The instructions are those that every machine has: the same numbers everywhere.
+SETTINGS = {"GOMP_SPINCOUNT": "1000", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+ENVIRONMENT = {**os.environ, **SETTINGS}
 
 DONE, FAILED, USER_MUST_MEND, RESUMABLE = 0, 1, 2, 75
 # None of these runs takes a tenth of it on a quiet machine: it ends a hang, and decides nothing else.
@@ -34,10 +35,10 @@ class Ended:
     err: str
 
 
-def cadre(*words, folder=None):
+def cadre(*words, folder=None, environment=None):
     """Runs it to its end."""
     ended = subprocess.run([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                           timeout=DEADLINE, env=ENVIRONMENT)
+                           timeout=DEADLINE, env={**ENVIRONMENT, **(environment or {})})
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode("utf-8", "strict"))
 
 
@@ -80,19 +81,6 @@ def write_config(path, **keys):
     """JSON is YAML: no writer of ours is needed."""
     path.write_text(json.dumps(keys, indent=1) + "\n")
     return path
-
-
-def lora(base, output, train, **keys):
-    """The keys of a small LoRA run."""
-    return {"base_model": str(base), "adapter": "lora", "lora_r": 4, "lora_alpha": 8,
-            "datasets": [{"path": str(train), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
-            "sequence_len": 256, "micro_batch_size": 4, "global_batch_size": 8, "max_steps": 8, "learning_rate": 0.01,
-            "threads": 1, "output_dir": str(output), **keys}
-
-
-def full(base, output, train, **keys):
-    keys = {**lora(base, output, train), "adapter": "none", "learning_rate": 0.003, **keys}
-    return {key: value for key, value in keys.items() if not key.startswith("lora_")}
 
 
 def read_lines(path):

@@ -11,8 +11,9 @@ import unittest
 
 import tiny_base
 from bad_input import Table, install
-from program import (DONE, FAILED, USER_MUST_MEND, Live, cadre, checkpoints, full, lora, losses, read_json, read_lines,
-                     sha256, write_config)
+from program import (DONE, FAILED, USER_MUST_MEND, Live, cadre, checkpoints, losses, read_json, read_lines, sha256,
+                     write_config)
+from tiny_base import full, lora
 
 table = Table()
 case, add = table.case, table.add

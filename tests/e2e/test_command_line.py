@@ -5,13 +5,15 @@ import os
 import pathlib
 import pty
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
 
 import tiny_base
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, USER_MUST_MEND, cadre, lora, read_json, read_lines, sha256,
-                     write_config)
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
+                     sha256, write_config)
+from tiny_base import full, lora
 
 VERBS = ("train", "generate", "merge", "verify", "status", "stop", "doctor", "init")
 NOT_BUILT_YET = ("plan", "check", "eval")
@@ -158,14 +160,27 @@ class CommandLineTest(unittest.TestCase):
         self.assertNotRegex(text, r"step \d+/6  loss")
 
     def test_environment_of_its_own_kind(self):
-        """Without the variables that the tests set, the program starts itself anew with them: the same bits."""
-        environment = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+        """Without the variables that the tests set, the program starts itself anew with its own, and says which."""
+        environment = {key: value for key, value in os.environ.items() if key not in (*SETTINGS, "OMP_WAIT_POLICY")}
         plain, ours = self.folder / "plain", self.folder / "ours"
         ended = subprocess.run([str(CADRE), "train", str(self.config), "--quiet", "--output_dir", str(plain)],
                                env=environment, capture_output=True, timeout=DEADLINE)
         self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (DONE, b"", b""))
-        self.assertEqual(cadre("train", self.config, "--quiet", "--output_dir", ours).code, DONE)
+        pins = read_json(plain / "run.json")["receipt"]["instruction_set"]
+        self.assertEqual(sorted(pins), ["ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA"])
+        ended = cadre("train", self.config, "--quiet", "--output_dir", ours, environment=pins)
+        self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual(sha256(plain / "adapter_model.safetensors"), sha256(ours / "adapter_model.safetensors"))
+
+    def test_bus_errors_are_caught(self):
+        """A mapped file may be cut short at any moment (unit tests see what is said then)."""
+        with Live("train", self.config, "--output_dir", self.folder / "caught") as live:
+            live.wait_for_line("step 1/")
+            live.send(signal.SIGSTOP)
+            status = pathlib.Path(f"/proc/{live.process.pid}/status").read_text()
+            live.send(signal.SIGCONT)
+        caught = int(re.search(r"(?m)^SigCgt:\s*([0-9a-f]+)$", status)[1], 16)
+        self.assertTrue(caught >> signal.SIGBUS - 1 & 1, status)
 
     def test_paths_are_those_of_the_folder_it_is_called_in(self):
         config = write_config(self.folder / "relative.yaml", **lora("base", "relative", "rows.jsonl", max_steps=1))
@@ -187,10 +202,34 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(sampled[0], sampled[1])
         self.assertNotEqual(sampled[0], sampled[2])
 
+    def test_init(self):
+        config = write_config(self.folder / "new.json", **tiny_base.CONFIG)
+        model = self.folder / "new"
+        ended = cadre("init", config, "--text", self.rows, "--vocab_size", "300", "--output", model)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(sorted(path.name for path in model.iterdir()),
+                         ["config.json", "tokenizer.json", "tokenizer_config.json"])
+        tokens = read_json(model / "tokenizer_config.json")
+        self.assertEqual([tokens[f"{name}_token"] for name in ("bos", "eos", "pad")], ["<|endoftext|>"] * 3)
+        config = write_config(self.folder / "new.yaml", **full(model, self.folder / "new-run", self.rows, max_steps=1,
+                                                               init_from_config=True))
+        ended = cadre("train", config)
+        self.assertEqual(ended.code, DONE, ended.err)
+
     def test_doctor(self):
         ended = cadre("doctor")
         self.assertIn(ended.code, (DONE, USER_MUST_MEND), ended.err)
         self.assertGreater(len(ended.out.splitlines()), 3)
+        self.assertIn("ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 ONEDNN_MAX_CPU_ISA=AVX2\n", ended.out)
+
+    def test_instructions_that_no_library_knows(self):
+        environment = {"ATEN_CPU_CAPABILITY": "avx1024"}
+        ended = cadre("train", self.config, environment=environment)
+        self.assertEqual(ended.code, USER_MUST_MEND)
+        self.assertRegex(ended.err, '^cadre: ATEN_CPU_CAPABILITY: expected one of avx2, avx512, found "avx1024"; .*\n$')
+        seen = cadre("doctor", environment=environment)
+        self.assertEqual(seen.code, USER_MUST_MEND)
+        self.assertRegex(seen.out, r"LACKS  instructions .*avx1024")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, Live, cadre, checkpoints, flip_byte, full, lora, read_json, read_lines, sha256, write_config
+from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, write_config
+from tiny_base import full, lora
 
 
 class EarlyStoppingTest(unittest.TestCase):
@@ -23,7 +24,7 @@ class EarlyStoppingTest(unittest.TestCase):
 
     def keys(self, name, make=full, **more):
         return make(self.base, self.folder / name, self.rows, **{
-            "test_datasets": [{"path": str(self.held), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
+            "test_datasets": [tiny_base.dataset(self.held)],
             "learning_rate": 0.02, "lr_scheduler": "constant", "max_steps": 200, "eval_steps": 2,
             "early_stopping_patience": 3, "save_total_limit": 1, **more})
 

@@ -1,13 +1,16 @@
 """A run that was stopped, killed or damaged and then continued gives the bits of one that was not."""
 
+import copy
+import json
 import pathlib
 import signal
 import tempfile
 import unittest
 
 import tiny_base
-from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, full, lora, losses,
-                     read_json, read_lines, sha256, write_config)
+from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, losses, read_json,
+                     read_lines, sha256, write_config)
+from tiny_base import full, lora
 
 ADAPTER = "adapter_model.safetensors"
 STEPS = 8
@@ -30,7 +33,7 @@ class ResumeTest(unittest.TestCase):
     def adapter_keys(cls, output, **keys):
         return lora(cls.base, output, cls.rows, **{
             "lora_dropout": 0.2, "sample_packing": True, "global_batch_size": 32, "max_steps": STEPS, "eval_steps": 3,
-            "test_datasets": [{"path": str(cls.held), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}],
+            "test_datasets": [tiny_base.dataset(cls.held)],
             "warmup_steps": 2, "weight_decay": 0.1, **keys})
 
     @classmethod
@@ -239,9 +242,32 @@ class ResumeTest(unittest.TestCase):
         self.assertEqual(ended.code, DONE, ended.err)
         self.assert_equal_bits(run, self.adapter_run)
 
+    def test_changed_instructions_or_build(self):
+        config, run = self.config("elsewhere", save_steps=2)
+        self.kill_after(config, 3)
+        ended = cadre("train", config, "--quiet", environment={"MKL_CBWR": "COMPATIBLE"})
+        self.assertEqual(ended.code, USER_MUST_MEND)
+        self.assertEqual(ended.err, 'cadre: this run began with MKL_CBWR "AVX2", now it is "COMPATIBLE": other '
+                                    "instructions round otherwise; start it with ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 "
+                                    "ONEDNN_MAX_CPU_ISA=AVX2 to go on\n")
+        record = read_json(run / "run.json")
+        for name in ("torch", "compiler"):
+            with self.subTest(name):
+                other = copy.deepcopy(record)
+                other["receipt"]["versions"][name] = "0.1"
+                (run / "run.json").write_text(json.dumps(other))
+                ended = cadre("train", config, "--quiet")
+                self.assertEqual(ended.code, USER_MUST_MEND)
+                self.assertRegex(ended.err, f'^cadre: this run began with {name} "0.1", now it is ".*": another build may '
+                                            "round otherwise; go on with the program that began it, .*\n$")
+        record["receipt"]["sha256"]["binary"] = "0" * 64  # the same sources, built elsewhere
+        (run / "run.json").write_text(json.dumps(record))
+        self.assertEqual(cadre("train", config).code, DONE)
+        self.assert_equal_bits(run, self.adapter_run)
+
     def test_changed_data(self):
         rows = tiny_base.write_jsonl(self.folder / "changing.jsonl", tiny_base.rows(260))
-        datasets = [{"path": str(rows), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}]
+        datasets = [tiny_base.dataset(rows)]
         config, run = self.config("changed-data", save_steps=2, datasets=datasets)
         self.kill_after(config, 3)
         tiny_base.write_jsonl(rows, tiny_base.rows(260, seed=5))

@@ -6,7 +6,8 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, cadre, full, lora, losses, read_lines, sha256, write_config
+from program import DONE, cadre, losses, read_lines, sha256, write_config
+from tiny_base import full, lora
 
 
 class SameBitsTest(unittest.TestCase):

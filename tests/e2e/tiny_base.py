@@ -1,5 +1,5 @@
-"""A model folder that the tests make themselves: a small Llama with random weights and a byte-level tokenizer, and rows
-to train it on. Only Python's library, so that these tests need nothing from elsewhere."""
+"""A model folder that the tests make themselves: a small Llama with random weights and a byte-level tokenizer, rows to
+train it on, and the keys of the runs that do. Only Python's library, so that these tests need nothing from elsewhere."""
 
 import array
 import json
@@ -123,3 +123,20 @@ def rows(count, seed=1, shortest=3, longest=24):
 def write_jsonl(path, objects):
     path.write_text("".join(json.dumps(one) + "\n" for one in objects))
     return path
+
+
+def dataset(path):
+    return {"path": str(path), "type": "alpaca", "prompt_no_input_format": "{instruction}\n"}
+
+
+def lora(base, output, train, **keys):
+    """The keys of a small LoRA run."""
+    return {"base_model": str(base), "adapter": "lora", "lora_r": 4, "lora_alpha": 8,
+            "datasets": [dataset(train)],
+            "sequence_len": 256, "micro_batch_size": 4, "global_batch_size": 8, "max_steps": 8, "learning_rate": 0.01,
+            "threads": 1, "output_dir": str(output), **keys}
+
+
+def full(base, output, train, **keys):
+    keys = {**lora(base, output, train), "adapter": "none", "learning_rate": 0.003, **keys}
+    return {key: value for key, value in keys.items() if not key.startswith("lora_")}

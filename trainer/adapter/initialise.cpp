@@ -4,17 +4,17 @@
 #include <numbers>
 
 #include "runtime/error.h"
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 namespace cadre::adapter {
 namespace {
 
-data::PhiloxSequence numbers_of(std::uint64_t seed, std::uint64_t index) {
-  return {seed, index, data::PhiloxStream::kInitialisation};
+random::PhiloxSequence numbers_of(std::uint64_t seed, std::uint64_t index) {
+  return {seed, index, random::PhiloxStream::kInitialisation};
 }
 
 // Uniform in (0, 1), 24 bits: exact in fp32, never 0 or 1.
-float unit(data::PhiloxSequence& numbers) {
+float unit(random::PhiloxSequence& numbers) {
   return (static_cast<float>(numbers.next() >> 8) + 0.5f) * 0x1p-24f;
 }
 
@@ -22,7 +22,7 @@ float unit(data::PhiloxSequence& numbers) {
 
 void fill_normal(const at::Tensor& tensor, double deviation, std::uint64_t seed, std::uint64_t index) {
   CADRE_CHECK(tensor.is_contiguous() && tensor.scalar_type() == at::kFloat, "tensor ", index);
-  data::PhiloxSequence numbers = numbers_of(seed, index);
+  random::PhiloxSequence numbers = numbers_of(seed, index);
   auto* values = static_cast<float*>(tensor.data_ptr());
   // Box and Muller 1958, both values of a pair.
   for (std::int64_t i = 0; i < tensor.numel(); i += 2) {
@@ -43,7 +43,7 @@ void initialise_adapter(const model::ParameterSpace& space, const std::string& k
       continue;
     }
     CADRE_CHECK(kind == "true", "init_lora_weights ", kind);
-    data::PhiloxSequence numbers = numbers_of(seed, i);
+    random::PhiloxSequence numbers = numbers_of(seed, i);
     const float bound = 1.0f / std::sqrt(static_cast<float>(parameter.shape[1]));
     auto* values = static_cast<float*>(tensor.data_ptr());
     for (std::int64_t j = 0; j < tensor.numel(); ++j) values[j] = (2 * unit(numbers) - 1) * bound;

@@ -45,7 +45,6 @@ struct Config {
   bool use_rslora = false, use_dora = false;
   std::string init_lora_weights = "true";  // true | gaussian
   std::optional<double> loraplus_lr_ratio;
-  double loraplus_lr_embedding = 1e-6;
   std::string adapter_save_dtype = "float32";  // float32 | bfloat16
 
   // Data.

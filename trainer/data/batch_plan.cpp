@@ -7,12 +7,12 @@
 
 #include "runtime/error.h"
 #include "trainer/data/packing.h"
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 namespace cadre::data {
 namespace {
 
-std::vector<std::uint32_t> shuffled(std::size_t n, PhiloxSequence random) {
+std::vector<std::uint32_t> shuffled(std::size_t n, random::PhiloxSequence random) {
   CADRE_CHECK(n <= std::numeric_limits<std::uint32_t>::max(), "n = ", n);
   std::vector<std::uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
@@ -39,7 +39,8 @@ std::vector<std::vector<std::uint32_t>> sequences_of(std::span<const std::uint32
   if (!options.shuffle) return packed;
   // The window ends with sequences that are filled less, and long rows open theirs alone: the sequences are shuffled
   // too, so that where a sequence comes says nothing about what it holds.
-  const auto places = shuffled(packed.size(), PhiloxSequence(options.seed, epoch, PhiloxStream::kSequenceOrder));
+  const auto places =
+      shuffled(packed.size(), random::PhiloxSequence(options.seed, epoch, random::PhiloxStream::kSequenceOrder));
   std::vector<std::vector<std::uint32_t>> sequences(packed.size());
   for (std::size_t i = 0; i < packed.size(); ++i) sequences[i] = std::move(packed[places[i]]);
   return sequences;
@@ -48,7 +49,7 @@ std::vector<std::vector<std::uint32_t>> sequences_of(std::span<const std::uint32
 }  // namespace
 
 std::vector<std::uint32_t> permutation(std::size_t n, std::uint64_t seed, std::uint64_t epoch) {
-  return shuffled(n, PhiloxSequence(seed, epoch, PhiloxStream::kRowOrder));
+  return shuffled(n, random::PhiloxSequence(seed, epoch, random::PhiloxStream::kRowOrder));
 }
 
 std::vector<Step> plan_epoch(std::span<const std::uint32_t> row_lengths, std::uint64_t epoch,

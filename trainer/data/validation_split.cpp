@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "runtime/error.h"
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 namespace cadre::data {
 
@@ -23,7 +23,7 @@ std::vector<bool> validation_rows(std::size_t rows, double size, std::uint64_t s
   // The first `count` steps of a shuffle: each set of that size equally likely.
   std::vector<std::uint32_t> order(rows);
   std::iota(order.begin(), order.end(), 0u);
-  PhiloxSequence random(seed, 0, PhiloxStream::kValidationSplit);
+  random::PhiloxSequence random(seed, 0, random::PhiloxStream::kValidationSplit);
   for (std::size_t i = 0; i < count; ++i) {
     std::swap(order[i], order[i + random.below(static_cast<std::uint32_t>(rows - i))]);
     held_out[order[i]] = true;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 namespace cadre::kernels {
 
@@ -17,9 +17,9 @@ void dropout(const DropoutKey& key, float p, std::int64_t n, const From* x, To* 
   const std::int64_t blocks = (n + 3) / 4;
 #pragma omp parallel for schedule(static) if (n > (1 << 14))
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const auto words = data::Philox4x32::block({static_cast<std::uint32_t>(b), key.micro_batch, key.step,
-                                                static_cast<std::uint32_t>(data::PhiloxStream::kDropout)},
-                                               philox_key);
+    const auto words = random::Philox4x32::block({static_cast<std::uint32_t>(b), key.micro_batch, key.step,
+                                                  static_cast<std::uint32_t>(random::PhiloxStream::kDropout)},
+                                                 philox_key);
     const std::int64_t count = std::min<std::int64_t>(4, n - b * 4);
     for (std::int64_t i = 0; i < count; ++i) {
       const bool kept = words[static_cast<std::size_t>(i)] >= threshold;

@@ -83,14 +83,7 @@ at::Tensor Decoder::attend(const Layer& layer, const at::Tensor& x, const Attent
   cache->keys[index].narrow(0, cache->length, rows).copy_(qkv.narrow(1, q, kv));
   cache->values[index].narrow(0, cache->length, rows).copy_(qkv.narrow(1, q + kv, kv));
   at::Tensor out = at::empty({rows, q}, qkv.options()), log_sum_exp = at::empty({rows, call.heads}, at::kFloat);
-  const kernels::AttentionShape shape{.heads = call.heads,
-                                      .kv_heads = call.kv_heads,
-                                      .head_dim = call.head_dim,
-                                      .q_stride = qkv.size(1),
-                                      .kv_stride = kv,
-                                      .scale = static_cast<float>(call.scale),
-                                      .softcap = static_cast<float>(call.softcap),
-                                      .window = call.window};
+  const kernels::AttentionShape shape = attention_shape(call, {.q = qkv.size(1), .kv = kv});
   with_element_type(qkv.scalar_type(), [&](auto t) {
     using T = decltype(t);
     kernels::attention_forward(shape, call.plan->documents, data_of<T>(qkv), data_of<T>(cache->keys[index]),

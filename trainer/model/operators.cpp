@@ -103,16 +103,10 @@ struct Gated : Function<Gated> {
   }
 };
 
-kernels::AttentionShape attention_shape(const AttentionCall& call) {
+// Of queries, keys and values side by side in a row.
+kernels::AttentionShape shape_in_rows(const AttentionCall& call) {
   const std::int64_t row = (call.heads + 2 * call.kv_heads) * call.head_dim;
-  return {.heads = call.heads,
-          .kv_heads = call.kv_heads,
-          .head_dim = call.head_dim,
-          .q_stride = row,
-          .kv_stride = row,
-          .scale = static_cast<float>(call.scale),
-          .softcap = static_cast<float>(call.softcap),
-          .window = call.window};
+  return attention_shape(call, {.q = row, .kv = row});
 }
 
 // Queries and keys are neighbours in a row, so they turn in one go.
@@ -139,7 +133,7 @@ struct Attention : Function<Attention> {
       using T = decltype(t);
       const T* q = data_of<T>(rotated);
       const T* k = q + call.heads * call.head_dim;
-      kernels::attention_forward(attention_shape(call), call.plan->documents, q, k, k + call.kv_heads * call.head_dim,
+      kernels::attention_forward(shape_in_rows(call), call.plan->documents, q, k, k + call.kv_heads * call.head_dim,
                                  data_of<T>(out), data_of<float>(log_sum_exp));
     });
     context->save_for_backward({rotated, out, log_sum_exp});
@@ -159,7 +153,7 @@ struct Attention : Function<Attention> {
       const T* qkv = data_of<T>(rotated);
       T* d = data_of<T>(d_qkv);
       kernels::attention_backward<T>(
-          attention_shape(call), call.plan->documents,
+          shape_in_rows(call), call.plan->documents,
           {qkv, qkv + to_k, qkv + to_v, data_of<T>(out), data_of<float>(log_sum_exp), data_of<T>(d_out)}, d, d + to_k,
           d + to_v);
     });
@@ -202,6 +196,17 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, b
 
 at::Tensor gated(kernels::Gate gate, const at::Tensor& gate_up) {
   return Gated::apply(gate_up, static_cast<std::int64_t>(gate));
+}
+
+kernels::AttentionShape attention_shape(const AttentionCall& call, const AttentionStrides& strides) {
+  return {.heads = call.heads,
+          .kv_heads = call.kv_heads,
+          .head_dim = call.head_dim,
+          .q_stride = strides.q,
+          .kv_stride = strides.kv,
+          .scale = static_cast<float>(call.scale),
+          .softcap = static_cast<float>(call.softcap),
+          .window = call.window};
 }
 
 at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call) {

@@ -32,6 +32,12 @@ struct AttentionCall {
   double scale = 0, softcap = 0;
   std::int64_t window = 0;
 };
+// Elements from one row of q, or of k and v, to the next.
+struct AttentionStrides {
+  std::int64_t q = 0, kv = 0;
+};
+kernels::AttentionShape attention_shape(const AttentionCall& call, const AttentionStrides& strides);
+
 // qkv [tokens, (heads + 2·kv_heads)·head_dim], not yet rotated → [tokens, heads·head_dim].
 at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call);
 

@@ -46,28 +46,27 @@ at::Tensor tensor_of(const safetensors::TensorView& view) {
   return copy;
 }
 
+safetensors::Dtype dtype_of(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return safetensors::Dtype::kF32;
+    case at::kBFloat16:
+      return safetensors::Dtype::kBF16;
+    case at::kHalf:
+      return safetensors::Dtype::kF16;
+    case at::kLong:
+      return safetensors::Dtype::kI64;
+    default:
+      CADRE_CHECK(false, "dtype ", static_cast<int>(type));
+  }
+  return safetensors::Dtype::kF32;
+}
+
 safetensors::TensorView view_of(const at::Tensor& tensor) {
   CADRE_CHECK(tensor.is_contiguous(), "a tensor to save");
-  safetensors::TensorView view;
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      view.dtype = safetensors::Dtype::kF32;
-      break;
-    case at::kBFloat16:
-      view.dtype = safetensors::Dtype::kBF16;
-      break;
-    case at::kHalf:
-      view.dtype = safetensors::Dtype::kF16;
-      break;
-    case at::kLong:
-      view.dtype = safetensors::Dtype::kI64;
-      break;
-    default:
-      CADRE_CHECK(false, "dtype ", static_cast<int>(tensor.scalar_type()));
-  }
-  view.shape = tensor.sizes().vec();
-  view.bytes = {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-  return view;
+  return {dtype_of(tensor.scalar_type()),
+          tensor.sizes().vec(),
+          {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
 }
 
 TensorSource source_of(const model_folder::Folder& folder) {

@@ -23,5 +23,7 @@ TensorSource source_of(const model_folder::Folder& folder);
 TensorSource random_source(const model_folder::ModelSpec& spec, std::uint64_t seed);
 
 at::ScalarType scalar_type_of(safetensors::Dtype dtype);
+// Of what is written: float32, bfloat16, float16 and int64.
+safetensors::Dtype dtype_of(at::ScalarType type);
 
 }  // namespace cadre::model

@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 #include <string_view>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -18,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using runtime::say;
-using safetensors::NamedTensor;
+using safetensors::PlannedTensor;
 
 constexpr const char* kSingleName = "model.safetensors";
 constexpr const char* kIndexName = "model.safetensors.index.json";
@@ -91,11 +92,11 @@ std::string config_with_dtype(const std::string& text, safetensors::Dtype dtype)
 }
 
 // `files` holds the file name of each tensor.
-std::string print_index(const std::vector<NamedTensor>& tensors, const std::map<std::string, std::string>& files) {
+std::string print_index(const std::vector<PlannedTensor>& tensors, const std::map<std::string, std::string>& files) {
   std::uint64_t bytes = 0, elements = 0;
-  for (const NamedTensor& named : tensors) {
-    bytes += named.tensor.bytes.size();
-    elements += named.tensor.bytes.size() / size_of(named.tensor.dtype);
+  for (const PlannedTensor& tensor : tensors) {
+    bytes += tensor.bytes();
+    elements += tensor.bytes() / size_of(tensor.dtype);
   }
   boost::json::object map;
   for (const auto& [name, file] : files) map.emplace(name, boost::json::string(file));
@@ -138,17 +139,17 @@ std::vector<std::string> copy_tokenizer_files(const fs::path& from, const fs::pa
   return copied;
 }
 
-std::vector<std::string> write_model_folder(const fs::path& folder, const Folder& base,
-                                            const std::vector<NamedTensor>& tensors, std::uint64_t max_shard_bytes) {
-  CADRE_CHECK(!tensors.empty(), folder.string());
+std::vector<std::string> write_model_folder(const fs::path& folder, const Folder& base, ModelTensors tensors,
+                                            std::uint64_t max_shard_bytes) {
+  std::vector<PlannedTensor>& sorted = tensors.planned;
+  CADRE_CHECK(!sorted.empty(), folder.string());
   std::error_code ignored;
   if (fs::equivalent(base.path(), folder, ignored)) {
     throw runtime::UserError(say(folder.string(), ": is the base model's own folder; choose another one to write to"));
   }
-  std::vector<NamedTensor> sorted = tensors;
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::vector<std::uint64_t> sizes;
-  for (const NamedTensor& tensor : sorted) sizes.push_back(tensor.tensor.bytes.size());
+  for (const PlannedTensor& tensor : sorted) sizes.push_back(tensor.bytes());
   const auto shards = split_into_shards(sizes, max_shard_bytes);
   const bool single = shards.size() == 1;
 
@@ -160,17 +161,17 @@ std::vector<std::string> write_model_folder(const fs::path& folder, const Folder
   std::map<std::string, std::string> files;
   for (std::size_t s = 0; s < shards.size(); ++s) {
     const std::string name = shard_name(s, shards.size());
-    std::vector<NamedTensor> part;
+    std::vector<PlannedTensor> part;
     for (const std::size_t i : shards[s]) {
       part.push_back(sorted[i]);
       files[sorted[i].name] = name;
     }
-    safetensors::write(folder / name, part);
+    safetensors::write(folder / name, std::move(part), tensors.bytes_of);
     names.push_back(name);
   }
   remove_other_weights(folder, names);
 
-  runtime::write_file_atomically(folder / "config.json", config_with_dtype(base.config_json(), sorted[0].tensor.dtype));
+  runtime::write_file_atomically(folder / "config.json", config_with_dtype(base.config_json(), sorted[0].dtype));
   names.emplace_back("config.json");
   copy_file(base.path(), folder, "generation_config.json", names);
   const std::vector<std::string> copied = copy_tokenizer_files(base.path(), folder);

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "runtime/error.h"
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 namespace cadre::run {
 
@@ -42,7 +42,7 @@ std::vector<std::int64_t> generate(const model::Decoder& decoder, const std::vec
   model::KeyValueCache cache =
       decoder.make_cache(static_cast<std::int64_t>(prompt.size()) + std::max<std::int64_t>(0, options.max_new_tokens));
   std::vector<std::int64_t> result, next = prompt;
-  data::PhiloxSequence numbers(options.seed, 0, data::PhiloxStream::kSampling);
+  random::PhiloxSequence numbers(options.seed, 0, random::PhiloxStream::kSampling);
   while (static_cast<std::int64_t>(result.size()) < options.max_new_tokens) {
     const at::Tensor hidden = decoder.extend(next, cache);
     const at::Tensor last = decoder.logits(hidden.narrow(0, hidden.size(0) - 1, 1)).contiguous();

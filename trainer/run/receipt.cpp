@@ -5,17 +5,18 @@
 #include <boost/json/serialize.hpp>
 
 #include "runtime/error.h"
+#include "runtime/instruction_set.h"
 #include "runtime/sha256.h"
 
 namespace cadre::run {
 namespace {
 
-// What may change between two starts of one run: where things lie, and when to log and save. The content of a base or
-// adapter that has moved is compared by its hash.
+// What may change between two starts of one run: where things lie, when to log and save, and what one kernel serves.
+// The content of a base or adapter that has moved is compared by its hash.
 constexpr std::array kFreeKeys = {
     "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_steps",
     "save_steps", "saves_per_epoch",      "save_total_limit",       "dataset_prepared_path",
-    "report_to",  "base_model",           "lora_model_dir"};
+    "report_to",  "base_model",           "lora_model_dir",         "attn_implementation"};
 
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);
@@ -29,6 +30,26 @@ std::string adapter_sha256(const Base& base) {
   config.base_model_name_or_path.clear();  // the folder may have moved
   const std::string start = base.start ? base.start->sha256() : "";
   return runtime::sha256_hex(adapter_folder::print_adapter_config(config) + start);
+}
+
+boost::json::object instruction_set() {
+  boost::json::object pins;
+  for (const auto& [name, value] : runtime::pins_in_environment()) pins[name] = value;
+  return pins;
+}
+
+std::string shell_words_of(const boost::json::object& pins) {
+  runtime::InstructionPins words;
+  for (const auto& [name, value] : pins) {
+    if (value.is_string()) words[name] = value.get_string();
+  }
+  return runtime::shell_words(words);
+}
+
+const boost::json::object& object_of(const boost::json::object& receipt, std::string_view key) {
+  static const boost::json::object none;
+  const boost::json::value* value = receipt.if_contains(key);
+  return value != nullptr && value->is_object() ? value->get_object() : none;
 }
 
 void require_equal(const boost::json::object& before, const boost::json::object& now, const std::string& key,
@@ -56,6 +77,7 @@ boost::json::object make_receipt(const ReceiptInput& input) {
       {"chat_template_date", input.chat_template_date},
       {"versions", boost::json::object{{"cadre", CADRE_VERSION}, {"torch", TORCH_VERSION}, {"compiler", __VERSION__}}},
       {"cpu_capability", at::get_cpu_capability()},
+      {"instruction_set", instruction_set()},
       {"sha256", boost::json::object{{"base_model", input.base.folder.sha256()},
                                      {"sources", sources},
                                      {"train", input.prepared.train.sha256},
@@ -80,8 +102,20 @@ void require_same_mathematics(const boost::json::object& receipt, const boost::j
         before_hashes, now_hashes, key,
         "its content has changed since; bring the old one back to go on, or begin anew in another output_dir");
   }
+  // A compiler or LibTorch of another version may round otherwise. The hash of the program itself is kept and not
+  // compared: the same sources built in another folder give another file, and the same bits.
+  for (const char* key : {"cadre", "torch", "compiler"}) {
+    require_equal(object_of(receipt, "versions"), object_of(now, "versions"), key,
+                  "another build may round otherwise; go on with the program that began it, or begin anew in another "
+                  "output_dir");
+  }
+  const boost::json::object& pins = object_of(receipt, "instruction_set");
+  for (const auto& [name, value] : object_of(now, "instruction_set")) {
+    require_equal(pins, object_of(now, "instruction_set"), std::string(name),
+                  "other instructions round otherwise; start it with " + shell_words_of(pins) + " to go on");
+  }
   require_equal(receipt, now, "cpu_capability",
-                "another kind of processor rounds otherwise; set ATEN_CPU_CAPABILITY to the old value to go on");
+                "other instructions round otherwise; set ATEN_CPU_CAPABILITY to the old value to go on");
 }
 
 }  // namespace cadre::run

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/sha256.h"
@@ -36,13 +38,19 @@ at::Tensor held_logits(const model::Decoder& decoder, const data::Dataset& rows)
 std::vector<std::string> write_model(const std::filesystem::path& folder, const Base& base,
                                      const config::Config& config, const model::Decoder& decoder) {
   const at::ScalarType dtype = saved_dtype(base, config);
-  std::vector<at::Tensor> kept;
-  std::vector<safetensors::NamedTensor> tensors;
+  std::vector<safetensors::PlannedTensor> planned;
+  std::map<std::string_view, const model::Parameter*> parameters;
   for (const model::Parameter& parameter : decoder.parameters().parameters()) {
-    kept.push_back(decoder.parameters().value_of(parameter).to(dtype).contiguous());
-    tensors.push_back({parameter.name, model::view_of(kept.back())});
+    planned.push_back({parameter.name, model::dtype_of(dtype), parameter.shape});
+    parameters[parameter.name] = &parameter;
   }
-  return model_folder::write_model_folder(folder, base.folder, tensors);
+  at::Tensor held;
+  const auto bytes_of = [&](const safetensors::PlannedTensor& tensor) {
+    held.reset();  // before the next one is made
+    held = decoder.parameters().value_of(*parameters.at(tensor.name)).to(dtype).contiguous();
+    return model::view_of(held).bytes;
+  };
+  return model_folder::write_model_folder(folder, base.folder, {std::move(planned), bytes_of});
 }
 
 }  // namespace

@@ -67,15 +67,18 @@ TunedModel open_tuned_model(const fs::path& path, const TunedModelOptions& optio
 }
 
 void write_merged(const TunedModel& model, const fs::path& output) {
-  std::vector<at::Tensor> kept;
-  std::vector<safetensors::NamedTensor> tensors;
+  std::vector<safetensors::PlannedTensor> planned;
   for (const auto& [name, shape] : model_folder::expected_tensors(model.base->spec())) {
-    const at::ScalarType stored = model::scalar_type_of(model.base->tensor(name).dtype);
-    kept.push_back(model.decoder->merged_tensor(name).to(stored).contiguous());
-    tensors.push_back({name, model::view_of(kept.back())});
+    planned.push_back({name, model.base->tensor(name).dtype, shape});
   }
+  at::Tensor held;
+  const auto bytes_of = [&](const safetensors::PlannedTensor& tensor) {
+    held.reset();  // before the next one is made
+    held = model.decoder->merged_tensor(tensor.name).to(model::scalar_type_of(tensor.dtype)).contiguous();
+    return model::view_of(held).bytes;
+  };
   fs::create_directories(output);
-  model_folder::write_model_folder(output, *model.base, tensors);
+  model_folder::write_model_folder(output, *model.base, {std::move(planned), bytes_of});
 }
 
 }  // namespace cadre::run

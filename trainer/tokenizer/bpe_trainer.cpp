@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/json_print.h"
 #include "trainer/tokenizer/mapped_text.h"
 #include "trainer/tokenizer/pre_tokenizers.h"
 #include "trainer/tokenizer/utf8.h"
@@ -210,16 +211,14 @@ std::string train_byte_level_bpe(std::string_view corpus, std::size_t vocab_size
   return boost::json::serialize(root) + "\n";
 }
 
-std::string make_tokenizer_config(std::string_view end_of_text, std::string_view chat_template) {
+std::string make_tokenizer_config(std::string_view end_of_text) {
   const boost::json::string_view token(end_of_text.data(), end_of_text.size());
-  boost::json::object root{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                           {"bos_token", token},
-                           {"eos_token", token},
-                           {"pad_token", token},
-                           {"clean_up_tokenization_spaces", false}};
-  if (!chat_template.empty())
-    root["chat_template"] = boost::json::string_view(chat_template.data(), chat_template.size());
-  return boost::json::serialize(root) + "\n";
+  return runtime::json_pretty(boost::json::object{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                  {"bos_token", token},
+                                                  {"eos_token", token},
+                                                  {"pad_token", token},
+                                                  {"clean_up_tokenization_spaces", false}}) +
+         "\n";
 }
 
 }  // namespace cadre::tokenizer

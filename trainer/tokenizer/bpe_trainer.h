@@ -16,7 +16,8 @@ namespace cadre::tokenizer {
 std::string train_byte_level_bpe(std::string_view corpus, std::size_t vocab_size,
                                  const std::vector<std::string>& special_tokens);
 
-// The tokenizer_config.json that goes with it; `end_of_text` is BOS, EOS and padding. Empty `chat_template`: none.
-std::string make_tokenizer_config(std::string_view end_of_text, std::string_view chat_template);
+// The text of the tokenizer_config.json that goes with it; `end_of_text` is BOS, EOS and padding, without which
+// transformers makes no batches.
+std::string make_tokenizer_config(std::string_view end_of_text);
 
 }  // namespace cadre::tokenizer

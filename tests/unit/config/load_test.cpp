@@ -165,6 +165,19 @@ TEST(Load, ValuesSpelledAsElsewhere) {
   EXPECT_EQ(config_of(kLora + "disable_gradient_checkpointing: true\n").gradient_checkpointing, false);
 }
 
+TEST(Load, SaysThatOneAttentionKernelServes) {
+  for (const std::string name : {"eager", "sdpa"}) {
+    EXPECT_THAT(load_text(kLora, "f", {{"attn_implementation", name}}).notes,
+                Contains("attn_implementation: " + name + " and auto are one and the same kernel here"));
+  }
+  EXPECT_THAT(load_text(kLora + "attn_implementation: auto\n", "f", {}).notes, Not(Contains(HasSubstr("kernel"))));
+}
+
+TEST(Load, TakesTheRateOfAdaptedEmbeddingsThatSaysNothing) {
+  EXPECT_EQ(config_of(kLora + "loraplus_lr_embedding: 1e-6\n"), config_of(kLora));
+  EXPECT_EQ(config_of(kLora + "loraplus_lr_embedding:\n"), config_of(kLora));
+}
+
 TEST(Load, TargetsAsListOrExpression) {
   Config config = config_of(kLora + "lora_target_modules: [q_proj]\n");
   EXPECT_TRUE(config.lora_target_is_list);

@@ -18,6 +18,7 @@ Machine good_machine() {
           .is_root = false,
           .processor = "A processor",
           .instructions = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
+          .pins = {{"ATEN_CPU_CAPABILITY", "avx2"}},
           .cores = 8,
           .memory_bytes = 64ull << 30,
           .memory_free_bytes = 60ull << 30,
@@ -56,6 +57,8 @@ TEST(Doctor, NamesEachLackAndWhatMendsIt) {
     const char *found, *mend;
   } cases[] = {
       {"processor", [](Machine& m) { m.instructions.erase("fma"); }, Kind::kLacks, "without fma", "processor of 2015"},
+      {"instructions", [](Machine& m) { m.pins["ATEN_CPU_CAPABILITY"] = "avx512"; }, Kind::kLacks, "lacks avx512f",
+       "unset ATEN_CPU_CAPABILITY"},
       {"memory", [](Machine& m) { m.memory_free_bytes = 1 << 30; }, Kind::kCould, "1.0 GiB free of 64.0", "--memory"},
       {"disk", [](Machine& m) { m.disk_free_bytes = 0; }, Kind::kCould, "0.0 GiB", "df -h"},
       {"shared memory", [](Machine& m) { m.shared_memory_free_bytes = 64 << 20; }, Kind::kCould, "0.1", "--shm-size"},

@@ -88,9 +88,8 @@ TEST(ModelFolder, OpensASingleFile) {
 }
 
 void write_sharded(const fs::path& path, const Folder& base, const std::vector<PlannedTensor>& tensors) {
-  std::vector<safetensors::NamedTensor> named;
-  for (const PlannedTensor& tensor : tensors) named.push_back({tensor.name, base.tensor(tensor.name)});
-  write_model_folder(path, base, named, 500);
+  const auto bytes_in_base = [&](const PlannedTensor& tensor) { return base.tensor(tensor.name).bytes; };
+  write_model_folder(path, base, {tensors, bytes_in_base}, 500);
 }
 
 TEST(ModelFolder, OpensShardsThroughLinks) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "runtime/error.h"
 #include "tests/unit/runtime/scratch_folder.h"
@@ -16,13 +17,19 @@ using runtime::ScratchFolder;
 using safetensors::Dtype;
 using Names = std::vector<std::string>;
 
-const std::string kBytes(12, 'x');
-
-safetensors::NamedTensor tensor(const std::string& name, std::int64_t bytes) {
-  return {name, {Dtype::kU8, {bytes}, std::as_bytes(std::span(kBytes)).first(static_cast<std::size_t>(bytes))}};
+// Tensors of bytes that are their name's first letter, made in one place again and again.
+ModelTensors tensors(Dtype dtype = Dtype::kU8) {
+  const auto bytes_of = [made = std::make_shared<std::string>()](const safetensors::PlannedTensor& tensor) {
+    made->assign(tensor.bytes(), tensor.name.front());
+    return std::as_bytes(std::span(*made));
+  };
+  return {{{"b", dtype, {6}}, {"a", dtype, {5}}, {"big", dtype, {12}}, {"c", dtype, {1}}}, bytes_of};
 }
 
-const std::vector<safetensors::NamedTensor> kTensors{tensor("b", 6), tensor("a", 5), tensor("big", 12), tensor("c", 1)};
+std::string text_of(const safetensors::File& file, const char* name) {
+  const std::span<const std::byte> bytes = file.find(name)->bytes;
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 Names names_in(const std::filesystem::path& folder) {
   Names names;
@@ -59,7 +66,7 @@ TEST(ModelFolderWriter, SplitsInOrder) {
 TEST(ModelFolderWriter, WritesAnIndexBesideShards) {
   const BaseFolder base;
   const ScratchFolder result;
-  const Names names = write_model_folder(result / "new/model", base.open(), kTensors, 11);
+  const Names names = write_model_folder(result / "new/model", base.open(), tensors(), 11);
   EXPECT_EQ(names,
             (Names{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                    "model-00003-of-00003.safetensors", "config.json", "generation_config.json", "tokenizer.json",
@@ -83,11 +90,21 @@ TEST(ModelFolderWriter, WritesAnIndexBesideShards) {
 )");
 }
 
+TEST(ModelFolderWriter, HoldsOneTensorAtATime) {
+  const BaseFolder base;
+  const ScratchFolder result;
+  write_model_folder(result.path(), base.open(), tensors(), 11);
+  const safetensors::File first(result / "model-00001-of-00003.safetensors");
+  EXPECT_EQ(text_of(first, "a"), "aaaaa");
+  EXPECT_EQ(text_of(first, "b"), "bbbbbb");
+  EXPECT_EQ(text_of(safetensors::File(result / "model-00002-of-00003.safetensors"), "big"), "bbbbbbbbbbbb");
+  EXPECT_EQ(text_of(safetensors::File(result / "model-00003-of-00003.safetensors"), "c"), "c");
+}
+
 TEST(ModelFolderWriter, SaysWhatTheWeightsAreStoredIn) {
   const BaseFolder base;
   const ScratchFolder result;
-  const std::vector<safetensors::NamedTensor> tensors{{"a", {Dtype::kBF16, {6}, std::as_bytes(std::span(kBytes))}}};
-  write_model_folder(result.path(), base.open(), tensors);
+  write_model_folder(result.path(), base.open(), tensors(Dtype::kBF16));
   EXPECT_EQ(get(result / "config.json"), "{\n  \"model_type\": \"llama\",\n  \"dtype\": \"bfloat16\"\n}\n");
 }
 
@@ -100,17 +117,17 @@ TEST(ModelFolderWriter, ReplacesOtherWeights) {
     std::erase_if(names, [](const std::string& name) { return !name.starts_with("model"); });
     return names;
   };
-  write_model_folder(result.path(), base.open(), kTensors, 11);
-  write_model_folder(result.path(), base.open(), kTensors);
+  write_model_folder(result.path(), base.open(), tensors(), 11);
+  write_model_folder(result.path(), base.open(), tensors());
   EXPECT_EQ(weights(), (Names{"model-notes.txt", "model.safetensors"}));
-  write_model_folder(result.path(), base.open(), kTensors, 23);
+  write_model_folder(result.path(), base.open(), tensors(), 23);
   EXPECT_EQ(weights(), (Names{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model-notes.txt",
                               "model.safetensors.index.json"}));
 }
 
 TEST(ModelFolderWriter, LeavesTheBaseAlone) {
   const BaseFolder base;
-  EXPECT_THROW(write_model_folder(base.folder / "../" / base.folder.path().filename(), base.open(), kTensors),
+  EXPECT_THROW(write_model_folder(base.folder / "../" / base.folder.path().filename(), base.open(), tensors()),
                runtime::UserError);
   EXPECT_EQ(copy_tokenizer_files(base.folder.path(), base.folder.path()),
             (Names{"tokenizer.json", "chat_template.jinja", "additional_chat_templates/tool.jinja"}));

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 
-namespace cadre::data {
+namespace cadre::random {
 
 struct Philox4x32 {
   // Four independent uniform 32-bit words for this counter under this key.
@@ -69,4 +69,4 @@ class PhiloxSequence {
   unsigned used_ = 4;
 };
 
-}  // namespace cadre::data
+}  // namespace cadre::random

@@ -1,11 +1,11 @@
-#include "trainer/data/philox.h"
+#include "trainer/random/philox.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <vector>
 
-namespace cadre::data {
+namespace cadre::random {
 namespace {
 
 using Counter = std::array<std::uint32_t, 4>;
@@ -52,4 +52,4 @@ TEST(PhiloxSequence, BoundedIntegersAreUniform) {
 }
 
 }  // namespace
-}  // namespace cadre::data
+}  // namespace cadre::random
