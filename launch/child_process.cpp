@@ -1,0 +1,188 @@
+#include "launch/child_process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "runtime/error.h"
+
+namespace cadre::launch {
+namespace {
+
+Ended of_wait_status(int status) {
+  if (WIFSIGNALED(status)) return {.signal = WTERMSIG(status)};
+  return {.code = WEXITSTATUS(status)};
+}
+
+std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& added) {
+  std::vector<std::string> lines;
+  for (char** line = environ; *line != nullptr; ++line) {
+    const std::string text = *line;
+    const bool replaced = std::any_of(added.begin(), added.end(),
+                                      [&](const auto& variable) { return text.starts_with(variable.first + "="); });
+    if (!replaced) lines.push_back(text);
+  }
+  for (const auto& [name, value] : added) lines.push_back(name + "=" + value);
+  return lines;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& words) {
+  std::vector<char*> result;
+  for (std::string& word : words) result.push_back(word.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+// What happens between fork and exec: system calls only, no memory is taken. Says errno through `failure`.
+[[noreturn]] void become(const ChildOptions& options, char* const* words, char* const* variables, pid_t parent, int failure) {
+  const auto fail = [&] {
+    const int error = errno;
+    static_cast<void>(!write(failure, &error, sizeof error));
+    _exit(127);
+  };
+  if (options.own_session && setsid() < 0) fail();
+  if (options.signal_on_our_death != 0) {
+    if (prctl(PR_SET_PDEATHSIG, options.signal_on_our_death) != 0) fail();
+    if (getppid() != parent) _exit(127);  // it died before the line above
+  }
+  struct sigaction plain = {};
+  plain.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) sigaction(number, &plain, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) fail();
+  // First all out of the way of 0, 1 and 2, then into them.
+  int wanted[3] = {options.stdin_fd, options.stdout_fd, options.stderr_fd};
+  for (int& number : wanted) {
+    number = fcntl(number < 0 ? null : number, F_DUPFD_CLOEXEC, 3);
+    if (number < 0) fail();
+  }
+  for (int i = 0; i < 3; ++i) {
+    if (dup2(wanted[i], i) < 0) fail();
+  }
+  for (const int number : options.inherited) {
+    if (fcntl(number, F_SETFD, 0) != 0) fail();
+  }
+  execvpe(words[0], words, variables);
+  fail();
+  _exit(127);
+}
+
+}  // namespace
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this != &other) {
+    reset();
+    number_ = std::exchange(other.number_, -1);
+  }
+  return *this;
+}
+
+void Descriptor::reset() {
+  if (number_ >= 0) close(number_);
+  number_ = -1;
+}
+
+Pipe make_pipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw runtime::RunError(runtime::say("no pipe can be made: ", std::strerror(errno)));
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+std::string describe(const Ended& ended) {
+  if (ended.signal == 0) return runtime::say("exit code ", ended.code);
+  return runtime::say("signal ", ended.signal, " (", strsignal(ended.signal), ")");
+}
+
+Ended of_shell_code(int code) {
+  return code > 128 ? Ended{.signal = code - 128} : Ended{.code = code};
+}
+
+ChildProcess::ChildProcess(const ChildOptions& options) : leads_group_(options.own_session) {
+  std::vector<std::string> command = options.command;
+  std::vector<std::string> environment = environment_with(options.environment);
+  const std::vector<char*> words = pointers(command), variables = pointers(environment);
+  Pipe failure = make_pipe();
+  const pid_t parent = getpid();
+  pid_ = fork();
+  if (pid_ < 0) throw runtime::RunError(runtime::say("no process can be started: ", std::strerror(errno)));
+  if (pid_ == 0) become(options, words.data(), variables.data(), parent, failure.write.get());
+  failure.write.reset();
+  int error = 0;
+  ssize_t got = 0;
+  do {
+    got = read(failure.read.get(), &error, sizeof error);
+  } while (got < 0 && errno == EINTR);
+  if (got == sizeof error) {
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    throw runtime::UserError(command[0] + " cannot be executed: " + std::strerror(error));
+  }
+}
+
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), leads_group_(other.leads_group_), ended_(other.ended_) {}
+
+ChildProcess::~ChildProcess() {
+  if (pid_ < 0 || ended_) return;
+  signal_group(SIGKILL);
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+const std::optional<Ended>& ChildProcess::poll() {
+  int status = 0;
+  if (!ended_ && pid_ > 0 && waitpid(pid_, &status, WNOHANG) == pid_) ended_ = of_wait_status(status);
+  return ended_;
+}
+
+void ChildProcess::signal(int number) {
+  if (pid_ > 0 && !ended_) kill(pid_, number);
+}
+
+void ChildProcess::signal_group(int number) {
+  if (pid_ > 0 && !ended_) kill(leads_group_ ? -pid_ : pid_, number);
+}
+
+void adopt_orphans() {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+std::vector<pid_t> adopted_children(const std::vector<pid_t>& known) {
+  std::vector<pid_t> found;
+  std::error_code ignored;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", ignored)) {
+    std::ifstream list(thread.path() / "children");
+    for (pid_t pid = 0; list >> pid;) {
+      if (std::find(known.begin(), known.end(), pid) != known.end()) continue;
+      if (waitpid(pid, nullptr, WNOHANG) == 0) found.push_back(pid);
+    }
+  }
+  return found;
+}
+
+void end_adopted_children(const std::vector<pid_t>& known, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  // Each round may bring the children of those that the one before has ended.
+  for (auto pids = adopted_children(known); !pids.empty(); pids = adopted_children(known)) {
+    for (const pid_t pid : pids) kill(pid, SIGKILL);
+    if (std::chrono::steady_clock::now() > deadline) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+}  // namespace cadre::launch

@@ -1,0 +1,109 @@
+#define OMPI_SKIP_MPICXX 1
+#include "launch/mpi_boot.h"
+
+#include <mpi.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "launch/island.h"
+#include "runtime/error.h"
+
+namespace cadre::launch {
+namespace {
+
+constexpr std::size_t kMaxMessageBytes = 4 << 20;  // what parse_boot() takes
+
+std::uint32_t variable(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : static_cast<std::uint32_t>(std::strtoul(text, nullptr, 10));
+}
+
+std::string read_stdin() {
+  std::string text;
+  char block[4096];
+  for (;;) {
+    const ssize_t got = read(STDIN_FILENO, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw runtime::RunError(runtime::say("boot message: stdin: ", std::strerror(errno)));
+    if (got == 0) return text;
+    text.append(block, static_cast<std::size_t>(got));
+    if (text.size() > kMaxMessageBytes) throw runtime::UserError("boot message: more than 4 MiB on stdin");
+  }
+}
+
+void check(int result, const char* what) {
+  if (result == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(result, text, &length);
+  throw runtime::RunError(runtime::say(what, ": ", text));
+}
+
+// One broadcast of a size and one of the bytes; an empty message stops them all.
+std::string broadcast(const std::string& message) {
+  std::uint64_t size = message.size();
+  check(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
+  if (size == 0 || size > kMaxMessageBytes) {
+    throw runtime::RunError(runtime::say("boot message: expected 1 to ", kMaxMessageBytes, " bytes, found ", size));
+  }
+  std::string text = message;
+  text.resize(size);
+  check(MPI_Bcast(text.data(), static_cast<int>(size), MPI_BYTE, 0, MPI_COMM_WORLD), "MPI_Bcast");
+  return text;
+}
+
+// Between MPI_Init and MPI_Finalize.
+MpiBoot boot(const std::string& message) {
+  int rank = 0, size = 1;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const std::string text = broadcast(message);
+  check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
+  MPI_Finalize();
+  return {.boot = parse_boot(text),
+          .rank = static_cast<std::uint32_t>(rank),
+          .local_rank = variable("OMPI_COMM_WORLD_LOCAL_RANK"),
+          .size = static_cast<std::uint32_t>(size)};
+}
+
+// mpirun and its daemons end the shell; nobody else would end what it watches.
+void end_with_watcher() {
+  const pid_t watcher = static_cast<pid_t>(variable("CADRE_WATCHER"));
+  if (watcher == 0) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != watcher) raise(SIGKILL);
+}
+
+}  // namespace
+
+bool is_started_by_mpirun() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+}
+
+std::uint32_t rank_in_island() {
+  return variable("OMPI_COMM_WORLD_RANK");
+}
+
+MpiBoot boot_from_stdin() {
+  end_with_watcher();
+  const std::string message = rank_in_island() == 0 ? read_stdin() : std::string();
+  MpiBoot result = boot_from_first_rank(message);
+  if (result.rank == 0) {
+    const std::string line = std::string(kBootedLine) + "\n";
+    if (write(STDOUT_FILENO, line.data(), line.size()) < 0) throw runtime::RunError("boot message: stdout is closed");
+  }
+  return result;
+}
+
+MpiBoot boot_from_first_rank(const std::string& message) {
+  check(MPI_Init(nullptr, nullptr), "MPI_Init");
+  return boot(message);
+}
+
+}  // namespace cadre::launch

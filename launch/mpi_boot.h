@@ -1,0 +1,32 @@
+// What MPI is for: a process that mpirun started learns its place in its island and gets the boot message. MPI is
+// finalized before this returns; no rank's life depends on it from then on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "launch/boot.h"
+
+namespace cadre::launch {
+
+struct MpiBoot {
+  Boot boot = {};
+  std::uint32_t rank = 0;        // within the island; the run's is boot.first_rank + rank
+  std::uint32_t local_rank = 0;  // among the island's on this host: chooses device and processors
+  std::uint32_t size = 1;        // of the island
+
+  std::uint32_t run_rank() const { return boot.first_rank + rank; }
+};
+
+// Whether mpirun started this process.
+bool is_started_by_mpirun();
+// This process's rank within its island before MPI is initialized; 0 outside of one.
+std::uint32_t rank_in_island();
+
+// In a rank that our launcher's mpirun started: the first rank reads the message from stdin, to its end. Ends with
+// the shell that watches it. UserError: the message is not one; RunError: MPI fails.
+MpiBoot boot_from_stdin();
+// In a rank of a user's own mpirun: the first rank brings the message, the others pass an empty one.
+MpiBoot boot_from_first_rank(const std::string& message);
+
+}  // namespace cadre::launch
