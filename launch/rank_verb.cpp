@@ -21,10 +21,9 @@ int run_rank(const MpiBoot& mpi) {
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
   // Peers are reached by the same network as the coordinator.
-  options.make_transport = [&](const runtime::Member& member) {
-    return comm::make_tcp_transport({.addresses = {runtime::address_towards(mpi.boot.coordinator.front())},
-                                     .token = mpi.boot.token,
-                                     .self = member});
+  options.make_transport = [&](const runtime::Member&) {
+    return comm::make_tcp_transport({.token = mpi.boot.token,
+                                     .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
   };
   run::Worker worker(std::move(options));
   worker.run();

@@ -15,4 +15,8 @@ int stop(Arguments arguments);
 int show_doctor(Arguments arguments);
 int init(Arguments arguments);
 
+// Hidden: the processes that `train` starts.
+int coordinator(Arguments arguments);
+int rank(Arguments arguments);
+
 }  // namespace cadre::launch

@@ -31,12 +31,6 @@ constexpr std::chrono::milliseconds kFirstPause{20}, kLongestPause{500};
 // Far more than one step's orders: a main thread that takes none of them is lost.
 constexpr std::size_t kMostUntaken = 10000;
 
-bool is_urgent(const CoordinatorMessage& message) {
-  if (const auto* const commit = std::get_if<Commit>(&message)) return commit->next.kind == Order::Kind::kEnd;
-  if (const auto* const proceed = std::get_if<Proceed>(&message)) return proceed->next.kind == Order::Kind::kEnd;
-  return std::holds_alternative<Fence>(message) || std::holds_alternative<NewView>(message);
-}
-
 }  // namespace
 
 class ControlClient::Control {

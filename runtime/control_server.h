@@ -12,13 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "runtime/connection.h"
 #include "runtime/control_channel.h"
 #include "runtime/messages.h"
 
 namespace cadre::runtime {
-
-// One rank's connection. Numbers are never used again.
-enum class Connection : std::uint64_t {};
 
 // What the server tells, on the io_context's thread. For each connection: on_open, messages, on_close, in this order.
 // Never called from inside a call to the server. What it throws comes out of io_context::run().

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/checkpoint_store.h"
+#include "runtime/connection.h"
 #include "runtime/json_lines.h"
 #include "runtime/messages.h"
 
@@ -17,9 +18,6 @@ namespace cadre::runtime {
 
 // The shell's clock, given with each event; nothing here asks for the time.
 using TimePoint = std::chrono::steady_clock::time_point;
-
-// An authenticated control connection; numbers from 1, each used once.
-using Connection = std::uint64_t;
 
 // One message to each of `to`: a view of thousands of ranks is encoded once.
 struct Tell {

@@ -179,4 +179,7 @@ struct Proceed {
 
 using CoordinatorMessage = std::variant<Welcome, Refused, Fence, NewView, Commit, Proceed>;
 
+// What a rank must not learn only when its main thread is done with what it is at.
+bool is_urgent(const CoordinatorMessage& message);
+
 }  // namespace cadre::runtime

@@ -54,7 +54,7 @@ boost::json::object state_of(const RunCourse& course, const Workload& workload) 
   return {{"best_step", course.best.step},       {"best_loss_bits", bits_of(course.best.loss)},
           {"worse", course.best.worse},          {"window_loss_bits", bits_of(course.window.loss_sum)},
           {"window_steps", course.window.steps}, {"window_tokens", course.window.tokens},
-          {"elements", workload.elements},       {"parameter_layout", workload.digest}};
+          {"elements", workload.elements},       {"parameter_layout", workload.layout}};
 }
 
 RunCourse course_of(const Manifest& manifest) {
@@ -79,7 +79,7 @@ RunCourse course_of(const Manifest& manifest) {
 void require_same_work(const Manifest& manifest, const Workload& workload) {
   const boost::json::value* layout = manifest.state.if_contains("parameter_layout");
   const boost::json::value* elements = manifest.state.if_contains("elements");
-  const bool same = layout != nullptr && *layout == boost::json::value(workload.digest) &&
+  const bool same = layout != nullptr && *layout == boost::json::value(workload.layout) &&
                     (elements == nullptr || *elements == boost::json::value(workload.elements));
   if (!same) {
     throw UserError(

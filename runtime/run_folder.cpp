@@ -129,7 +129,7 @@ std::string_view name_of(RunStatus status) {
 }
 
 bool is_left_by_a_run(std::string_view name) {
-  constexpr std::array<std::string_view, 20> kNames{"run.json",
+  constexpr std::array<std::string_view, 21> kNames{"run.json",
                                                     "metrics.jsonl",
                                                     "ledger.jsonl",
                                                     "journal.jsonl",

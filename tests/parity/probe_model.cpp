@@ -15,7 +15,7 @@
 #include "trainer/adapter/peft.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/stored_tensor.h"
-#include "trainer/run/step.h"
+#include "tests/unit/tensor/whole_step.h"
 #include "trainer/safetensors/writer.h"
 
 namespace {

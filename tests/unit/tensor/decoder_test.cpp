@@ -5,7 +5,7 @@
 
 #include "trainer/adapter/initialise.h"
 #include "trainer/model/stored_tensor.h"
-#include "trainer/run/step.h"
+#include "tests/unit/tensor/whole_step.h"
 
 namespace cadre::model {
 namespace {

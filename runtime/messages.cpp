@@ -1,0 +1,11 @@
+#include "runtime/messages.h"
+
+namespace cadre::runtime {
+
+bool is_urgent(const CoordinatorMessage& message) {
+  if (const auto* const commit = std::get_if<Commit>(&message)) return commit->next.kind == Order::Kind::kEnd;
+  if (const auto* const proceed = std::get_if<Proceed>(&message)) return proceed->next.kind == Order::Kind::kEnd;
+  return std::holds_alternative<Fence>(message) || std::holds_alternative<NewView>(message);
+}
+
+}  // namespace cadre::runtime
