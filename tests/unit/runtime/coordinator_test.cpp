@@ -349,12 +349,12 @@ TEST(Coordinator, OldStampsAndSecondVotesAreCountedAndDropped) {
     const Stamp stamp = w.coordinator().view().stamp;
     Stamp old = stamp;
     --old.view;
-    w.send(1, Prepared{.stamp = old, .step = w.done()});
+    w.send(1, Prepared{old, w.done(), {}, {}});
     w.send(0, Progress{old, w.done(), {0, 1e9, 1, 1, {}}});
     w.send(1, Evaluated{stamp, w.done(), {}});
     w.send(1, ResultWritten{old, {}, ""});
     w.send(1, ShardWritten{stamp, 99, "x", std::string(64, 'a'), 1});
-    if (w.done() > 0) w.send(0, Prepared{.stamp = stamp, .step = w.done() - 1});
+    if (w.done() > 0) w.send(0, Prepared{stamp, w.done() - 1, {}, {}});
     sent += w.done() > 0 ? 6 : 5;
   });
   EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded);
@@ -375,7 +375,7 @@ TEST(Coordinator, WhoSaysWhatNoRankSaysIsClosed) {
   };
   broken("a micro-batch of another", [](const Stamp& stamp) { return Progress{stamp, 0, {0, 1, 1, 1, {}}}; });
   broken("no micro-batch", [](const Stamp& stamp) { return Progress{stamp, 0, {600, 1, 1, 1, {}}}; });
-  broken("a vote too early", [](const Stamp& stamp) { return Prepared{.stamp = stamp, .step = 0}; });
+  broken("a vote too early", [](const Stamp& stamp) { return Prepared{stamp, 0, {}, {}}; });
   broken("a second Join", [](const Stamp&) { return Join{{.rank = 1}}; });
   broken("a second Ready", [](const Stamp&) { return Ready{workload_of(4, 6), {}}; });
 }
