@@ -1,5 +1,5 @@
 // The hidden verb of a rank's process: what mpirun starts.
-#include <iostream>
+#include <ATen/Parallel.h>
 
 #include "comm/tcp_transport.h"
 #include "launch/exit_code.h"

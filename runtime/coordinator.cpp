@@ -78,7 +78,8 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
               options_.min_ranks, " at least");
-  stamp_ = {options_.term, options_.start.manifest.generation, options_.last_view};
+  options_.policy.state_copies = std::max(1U, options_.policy.state_copies);
+  stamp_ = {options_.term, std::max(options_.start.manifest.generation, options_.last_generation), options_.last_view};
   if (!newest_folder_.empty()) course_ = course_of(options_.start.manifest);
   newest_course_ = course_;
   if (snapshots_.is_published(static_cast<std::uint64_t>(course_.best.step))) best_published_ = course_.best.step;

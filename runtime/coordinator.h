@@ -39,9 +39,9 @@ struct CoordinatorOptions {
   // go back to the last checkpoint.
   bool keep_state = false;
 
-  std::uint64_t last_view = 0;             // that earlier terms and starts have used
-  std::string checkpoints = {};            // folder of the checkpoints, as the ranks see it
-  std::set<std::uint64_t> published = {};  // steps of those that are there
+  std::uint64_t last_view = 0, last_generation = 0;  // that earlier terms and starts have used
+  std::string checkpoints = {};                      // folder of the checkpoints, as the ranks see it
+  std::set<std::uint64_t> published = {};            // steps of those that are there
 };
 
 class Coordinator {

@@ -61,8 +61,7 @@ void Coordinator::Machine::do_next() {
     const bool waits_already = phase_ == Phase::kWaiting && order->kind == Order::Kind::kWait && !order->snapshot;
     if (!waits_already) proceed(*order);
   } else if (std::holds_alternative<Admit>(following)) {
-    std::vector<Connection> all = roll_.ready_ones();
-    install(all, true, "a rank joins");
+    install(members(), true, "a rank joins");
   } else if (course_.done == newest_course_.done) {
     finish({RunOutcome::kStopped, *stopping_, course_.done, {}, {}});
   } else {
@@ -180,6 +179,7 @@ void Coordinator::Machine::settle_evaluation() {
   const double loss = evaluation_.loss();
   const std::int64_t best_before = course_.best.step;
   course_.evaluated = course_.done;
+  is_loaded_ = true;
   const bool best = course_.best.observe(course_.done, loss);
   if (best) best_before_ = best_before;
   effects_.push_back(Journal{{{"event", "evaluation"},

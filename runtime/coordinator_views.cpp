@@ -134,12 +134,12 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
 
   connections_[peer.index] = 0;
   --live_;
+  remove_holder(residency_, rank);
   if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
   if (live_ < options_.min_ranks) {
     return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
                              " are needed; the last to go was rank ", rank, ": ", reason));
   }
-  remove_holder(residency_, rank);
   give_up_snapshots(rank, runtime::say("rank ", rank, " was lost before its shard was there"));
   if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
   if (reports_[peer.index]) {
@@ -219,7 +219,9 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
     residency_ = residency_of(view_, placement_);
     is_loaded_ = false;
   }
-  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"ranks", live_}});
+  boost::json::array numbers;
+  for (const Member& member : view_.members) numbers.push_back(boost::json::array{member.rank, member.incarnation});
+  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"members", std::move(numbers)}});
 
   const Next following = next(load);
   const Order* order = std::get_if<Order>(&following);
@@ -231,6 +233,9 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   Salvage salvaged;
   if (!load && order->kind == Order::Kind::kTrain) {
     salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
+    for (Kept& kept : salvaged.kept) {
+      kept.from.view = votes_.view_of(order->step, kept.from.micro_batch, kept.from.rank).value_or(kept.from.view);
+    }
     message.order.shares = std::move(salvaged.shares);
   }
   begin(message.order);

@@ -17,14 +17,14 @@ namespace cadre::runtime {
 
 // The first message. `self.rank` is the number that the launcher gave, or kAnyRank; endpoints may still be empty.
 struct Join {
-  Member self;
+  Member self = {};
   bool operator==(const Join&) const = default;
 };
 
 // Model and data are loaded: the rank can be put into a view.
 struct Ready {
-  Workload workload;
-  std::vector<Endpoint> endpoints;  // of its transport
+  Workload workload = {};
+  std::vector<Endpoint> endpoints = {};  // of its transport
   bool operator==(const Ready&) const = default;
 };
 
@@ -38,9 +38,9 @@ struct MicroBatchResult {
 
 // Sent after each micro-batch (or unit of evaluation): what the progress limit looks at.
 struct Progress {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;
-  MicroBatchResult result;
+  MicroBatchResult result = {};
   bool operator==(const Progress&) const = default;
 };
 
@@ -52,10 +52,10 @@ struct ChunkNorm {
 
 // The vote: this rank holds all that it needs to apply the update.
 struct Prepared {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;
-  std::vector<ChunkNorm> norms;             // of the chunks that it owns, ascending
-  std::vector<std::uint64_t> copy_digests;  // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
+  std::vector<ChunkNorm> norms = {};             // of the chunks that it owns, ascending
+  std::vector<std::uint64_t> copy_digests = {};  // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
   std::uint64_t parameters_digest = 0;      // of all parameters, before this update
   double compute_seconds = 0, exchange_seconds = 0;
   bool operator==(const Prepared&) const = default;
@@ -69,9 +69,9 @@ struct UnitLoss {
 };
 
 struct Evaluated {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;
-  std::vector<UnitLoss> units;
+  std::vector<UnitLoss> units = {};
   bool operator==(const Evaluated&) const = default;
 };
 
@@ -81,44 +81,44 @@ struct Report {
   std::uint64_t committed = 0;            // updates applied and gathered
   std::uint64_t step = 0;                 // the step in hand
   std::vector<Range> held;                // whole nodes of its tree that it holds
-  std::vector<MicroBatchResult> results;  // of the leaves in `held`
+  std::vector<MicroBatchResult> results = {};  // of the leaves in `held`
   bool operator==(const Report&) const = default;
 };
 
 // A shard of the checkpoint of `step` is on disk.
 struct ShardWritten {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;
-  std::string file, sha256;
+  std::string file = {}, sha256 = {};
   std::uint64_t bytes = 0;
   bool operator==(const ShardWritten&) const = default;
 };
 
 struct ShardFailed {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;
-  std::string reason;
+  std::string reason = {};
   bool operator==(const ShardFailed&) const = default;
 };
 
 struct ResultWritten {
-  Stamp stamp;
-  std::map<std::string, std::string> sha256;  // of each file
-  std::string of;                             // which step's parameters, in words
+  Stamp stamp = {};
+  std::map<std::string, std::string> sha256 = {};  // of each file
+  std::string of = {};                             // which step's parameters, in words
   bool operator==(const ResultWritten&) const = default;
 };
 
 // This rank cannot go on, and nor would another in its place: the run ends with this reason.
 struct Failed {
   bool user_can_mend = false;  // exit code 2, else 1
-  std::string reason;
+  std::string reason = {};
   bool operator==(const Failed&) const = default;
 };
 
 // A line that the user should see.
 struct Note {
   bool warning = false;
-  std::string text;
+  std::string text = {};
   bool operator==(const Note&) const = default;
 };
 
@@ -133,47 +133,47 @@ using MemberMessage = std::variant<Join, Ready, Progress, Prepared, Evaluated, R
 
 // The answer to Join.
 struct Welcome {
-  Stamp stamp;
+  Stamp stamp = {};
   Rank rank = 0;
   std::uint32_t incarnation = 0;
   bool operator==(const Welcome&) const = default;
 };
 
 struct Refused {
-  std::string reason;
+  std::string reason = {};
   bool operator==(const Refused&) const = default;
 };
 
 // Abort whatever you wait for, forget `stamp` and report.
 struct Fence {
-  Stamp stamp;
+  Stamp stamp = {};
   bool operator==(const Fence&) const = default;
 };
 
 struct NewView {
-  View view;
+  View view = {};
   // The checkpoint's folder to load before the order, empty: the seeded start. Only where `load` is true; otherwise
   // the members go on from what they have.
   bool load = false;
-  std::string checkpoint;
+  std::string checkpoint = {};
   std::uint32_t state_copies = 2;
-  Order order;
+  Order order = {};
   bool operator==(const NewView&) const = default;
 };
 
 struct Commit {
-  Stamp stamp;
+  Stamp stamp = {};
   std::uint64_t step = 0;  // the update that is decided
   bool apply = true;       // false: skipped, on every rank
   double clip_scale = 1;   // the factor of every gradient
-  Order next;
+  Order next = {};
   bool operator==(const Commit&) const = default;
 };
 
 // The next order where there was nothing to commit (after an evaluation).
 struct Proceed {
-  Stamp stamp;
-  Order next;
+  Stamp stamp = {};
+  Order next = {};
   bool operator==(const Proceed&) const = default;
 };
 

@@ -26,7 +26,7 @@ struct Order {
     kEvaluate,     // validation loss of the parameters after `step` updates
     kWriteResult,  // the member with the lowest rank writes and verifies the result
     kWait,         // nothing but the snapshot; another order follows
-    kEnd,          // leave
+    kEnd,          // leave, whatever is in hand and whatever the stamp
   };
   Kind kind = Kind::kTrain;
   std::uint64_t step = 0;          // updates committed so far

@@ -18,8 +18,9 @@ struct Placement {
   std::vector<std::uint64_t> chunks_of(std::uint32_t member, std::size_t copy) const;
 };
 
-// Highest random weight (Thaler and Ravishankar 1998) with bounded loads: no member owns, or backs up, more than its
-// share rounded up; when a member comes or goes few chunks move beside its own.
+// Highest random weight (Thaler and Ravishankar 1998) with bounded loads: no member owns, or is the first backup of,
+// more than its share rounded up, except where hosts of different sizes leave no such choice; when a member comes or
+// goes few chunks move beside its own.
 Placement place(const View& view, std::uint64_t chunks, std::size_t copies);
 
 }  // namespace cadre::runtime

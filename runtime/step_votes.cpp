@@ -143,8 +143,10 @@ Committed StepVotes::outcome() {
   return outcome;
 }
 
-const MicroBatchResult* StepVotes::result_of(std::uint32_t micro_batch) const {
-  return micro_batch < results_.size() && results_[micro_batch].in ? &results_[micro_batch].values : nullptr;
+std::optional<std::uint64_t> StepVotes::view_of(std::uint64_t step, std::uint32_t micro_batch, Rank rank) const {
+  if (step != step_ || micro_batch >= results_.size()) return std::nullopt;
+  const Result& result = results_[micro_batch];
+  return result.in && result.rank == rank ? std::optional(result.view) : std::nullopt;
 }
 
 double clip_scale_of(double norm, double max_norm) {

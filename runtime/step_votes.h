@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,9 +57,8 @@ class StepVotes {
   // Everything but stamp, epoch, clip scale and window. Takes the samples along.
   Committed outcome();
 
-  // The results that are in, for a member that reports what it holds: null where there is none.
-  const MicroBatchResult* result_of(std::uint32_t micro_batch) const;
-  std::uint64_t view_of(std::uint32_t micro_batch) const { return results_[micro_batch].view; }
+  // In which view `rank` computed a micro-batch of `step`; nothing where its result is not in.
+  std::optional<std::uint64_t> view_of(std::uint64_t step, std::uint32_t micro_batch, Rank rank) const;
 
  private:
   struct Result {

@@ -9,8 +9,10 @@
 #include "runtime/workload.h"
 #include "trainer/config/config.h"
 #include "trainer/data/dataset.h"
+#include "trainer/optimizer/schedule.h"
 #include "trainer/run/optimizer_shard.h"
 #include "trainer/run/preparation.h"
+#include "trainer/run/step.h"
 #include "trainer/run/step_plan.h"
 
 namespace cadre::run {

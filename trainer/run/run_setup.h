@@ -31,8 +31,8 @@ RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progre
 void record_workload(runtime::RunFolder& folder, std::uint64_t max_steps, std::uint64_t trained_parameters);
 
 struct RunResult {
-  std::map<std::string, std::string> sha256;  // of each file
-  std::string of;                             // which step's parameters, in words
+  std::map<std::string, std::string> sha256 = {};  // of each file
+  std::string of = {};                             // which step's parameters, in words
   std::uint64_t steps = 0;
 };
 // The last words in run.json. They never throw: the disk may be what failed.

@@ -1,0 +1,72 @@
+// The coordinator's write-ahead journal: journal.term-1.jsonl, one file for each of its incarnations, never appended to
+// by a later one. JSON Lines whose last field is the CRC-32C of the line before it, so that what a crash has torn or
+// left is told from what was written.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/json_lines.h"
+#include "runtime/members.h"
+
+namespace cadre::runtime {
+
+// One writer a file, by an exclusive lock that the kernel drops however the process ends. Used by one thread.
+class TermJournal {
+ public:
+  // Makes the file of a new term. UserError: it is there already, or the coordinator of the term before is alive.
+  // RunError: the disk refuses.
+  TermJournal(const std::filesystem::path& folder, std::uint64_t term);
+  TermJournal(TermJournal&& other) noexcept;
+  TermJournal& operator=(TermJournal&&) = delete;
+  ~TermJournal();
+
+  // Appends one line with one write(2); it has reached the kernel or the disk on return. RunError when the disk
+  // refuses: the file then ends at the line before, and nothing that depends on the entry may be done.
+  void append(const boost::json::object& entry, Durability durability);
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void allocate(std::uint64_t bytes);
+
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::uint64_t size_ = 0, allocated_ = 0;
+};
+
+// What a coordinator that starts again must know of those before it.
+struct TermHistory {
+  std::uint64_t last_term = 0;  // 0: there was none
+  std::string run_id = {};
+  std::uint64_t generation = 0, view = 0;
+  std::uint64_t committed = 0;  // updates, in the last generation
+  std::int64_t best_step = -1;
+  double best_loss = 0;
+  std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
+  std::map<Rank, std::uint32_t> incarnations = {};
+  std::string last_event = {};
+  std::vector<std::string> problems = {};  // "journal.term-2.jsonl: line 7: …"; what follows there was not read
+
+  // One entry more.
+  void take(const boost::json::object& entry);
+};
+
+// Reads the files of all terms, in their order. UserError when a file cannot be read.
+TermHistory read_terms(const std::filesystem::path& folder);
+
+// True for "journal.term-12.jsonl".
+bool is_term_journal(std::string_view name);
+
+// One line without its end, and back; nothing where the checksum is another or the rest is no JSON object.
+std::string print_journal_line(const boost::json::object& entry);
+std::optional<boost::json::object> parse_journal_line(std::string_view line);
+
+}  // namespace cadre::runtime

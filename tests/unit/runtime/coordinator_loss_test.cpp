@@ -1,0 +1,242 @@
+// Ranks that are lost, fall silent, hang and come back, at every point of a run: it ends with the parameters of an
+// undisturbed one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/runtime/simulated_world.h"
+
+namespace cadre::runtime {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::uint64_t kSteps = 6;
+
+CoordinatorOptions options_for(std::size_t ranks, bool keep_state) {
+  return {.run_id = "a run",
+          .expected_ranks = ranks,
+          .policy = {.eval_every = 3, .save_every = 2, .max_grad_norm = 1},
+          .keep_state = keep_state,
+          .checkpoints = "/run/checkpoints"};
+}
+
+SimulatedWorld world_of(std::size_t ranks, bool keep_state, std::uint64_t seed) {
+  SimulatedWorld world(options_for(ranks, keep_state), workload_of(kSteps, 8), seed);
+  for (Rank rank = 0; rank < ranks; ++rank) world.start_rank(rank);
+  return world;
+}
+
+void expect_success(const SimulatedWorld& world) {
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+}
+
+struct Case {
+  bool keep_state;
+  std::size_t ranks;
+};
+
+class CoordinatorLoss : public testing::TestWithParam<Case> {};
+
+// One delivery after the other, each of the ranks: no phase is left out.
+TEST_P(CoordinatorLoss, ARankMayDieAtAnyPoint) {
+  const auto [keep_state, ranks] = GetParam();
+  std::size_t rolled_back = 0, kept = 0;
+  for (Rank victim = 0; victim < ranks; ++victim) {
+    for (std::size_t at = 0;; ++at) {
+      SCOPED_TRACE(testing::Message() << "rank " << victim << " dies after " << at << " messages");
+      SimulatedWorld world = world_of(ranks, keep_state, at);
+      std::size_t delivered = 0;
+      bool gathered = false;
+      world.run([&](SimulatedWorld& w) {
+        gathered = gathered || w.coordinator().view().size() > 0;
+        if (delivered++ == at && gathered) w.kill(victim);
+      });
+      if (!gathered || delivered <= at) {
+        ASSERT_GT(at, 0U);
+        if (delivered <= at) break;
+      }
+      expect_success(world);
+      rolled_back += world.rollbacks.size();
+      kept += world.commits.size() == kSteps && world.rollbacks.empty() && world.alive() < ranks;
+    }
+  }
+  EXPECT_GT(keep_state ? kept : rolled_back, 10U);
+}
+
+TEST_P(CoordinatorLoss, RanksMayDieAndComeBackAllTheTime) {
+  const auto [keep_state, ranks] = GetParam();
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SimulatedWorld world = world_of(ranks, keep_state, seed);
+    std::mt19937_64 random(seed);
+    std::size_t kills = 0;
+    std::vector<Rank> gone;
+    world.run([&](SimulatedWorld& w) {
+      if (w.coordinator().view().size() == 0 || w.finished) return;
+      if (kills < 8 && random() % 25 == 0 && w.alive() > 1) {
+        const Rank victim = static_cast<Rank>(random() % ranks);
+        const SimulatedRank* rank = w.rank(victim);
+        if (rank != nullptr && rank->refused.empty() && rank->incarnation > 0) {
+          w.kill(victim);
+          gone.push_back(victim);
+          ++kills;
+        }
+      }
+      if (!gone.empty() && random() % 20 == 0) {
+        w.start_rank(gone.back());
+        gone.pop_back();
+      }
+    });
+    if (world.finished && world.finished->outcome == RunOutcome::kFailed) {
+      // Only where all members of a view went while others were about to join.
+      EXPECT_THAT(world.finished->reason, HasSubstr("are needed"));
+      continue;
+    }
+    expect_success(world);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CoordinatorLoss,
+                         testing::Values(Case{false, 2}, Case{false, 3}, Case{false, 5}, Case{true, 2}, Case{true, 3},
+                                         Case{true, 5}, Case{true, 8}));
+
+TEST(CoordinatorRecovery, OnlyWhatWasLostIsComputedAgain) {
+  SimulatedWorld world = world_of(4, true, 3);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 4 && !std::exchange(killed, true)) w.kill(2);
+  });
+  expect_success(world);
+  EXPECT_TRUE(world.rollbacks.empty());
+  EXPECT_EQ(world.commits.size(), kSteps);
+  // Two of the eight micro-batches of one step.
+  EXPECT_EQ(world.computed, kSteps * 8 + 2);
+  const std::vector<LedgerEntry>& ledger = world.commits[4].micro_batches;
+  for (const LedgerEntry& entry : ledger) {
+    EXPECT_NE(entry.rank, 2U);
+    EXPECT_EQ(entry.view, entry.micro_batch / 2 == 2 ? 2U : 1U) << entry.micro_batch;
+  }
+}
+
+TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
+  SimulatedWorld world = world_of(4, true, 3);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() < 3 || std::exchange(killed, true)) return;
+    for (const Rank rank : {0, 1, 3}) w.kill(rank);
+  });
+  expect_success(world);
+  ASSERT_EQ(world.rollbacks.size(), 1U);
+  EXPECT_EQ(world.rollbacks[0].generation, 1U);
+}
+
+TEST(CoordinatorRecovery, WithTooFewRanksTheRunFails) {
+  CoordinatorOptions options = options_for(3, false);
+  options.min_ranks = 2;
+  SimulatedWorld world(options, workload_of(kSteps, 8));
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 2 && w.rank(0) != nullptr) w.kill(0);
+    if (w.done() == 3 && w.rank(1) != nullptr && !w.finished) w.kill(1);
+  });
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kFailed);
+  EXPECT_THAT(world.finished->reason, HasSubstr("1 of 3 ranks are left and 2 are needed; the last to go was rank 1"));
+}
+
+TEST(CoordinatorRecovery, SilenceIsALoss) {
+  SimulatedWorld world = world_of(3, false, 1);
+  world.run([](SimulatedWorld& w) {
+    if (w.done() == 2) w.silent = {1};
+  });
+  EXPECT_FALSE(world.finished.has_value());
+  world.pass(std::chrono::milliseconds(3000));
+  EXPECT_NE(world.rank(1), nullptr);
+  world.pass(std::chrono::milliseconds(1000));
+  EXPECT_EQ(world.rank(1), nullptr);
+  world.run();
+  expect_success(world);
+  EXPECT_THAT(world.warnings, Contains("rank 1 is lost: silent for 3 s"));
+}
+
+// The coordinator's own process was stopped for a minute: nobody is blamed.
+TEST(CoordinatorRecovery, ALateTickBlamesNobody) {
+  Coordinator coordinator(options_for(1, false), {});
+  coordinator.on_message(1, Join{{.rank = 0}}, {});
+  coordinator.on_message(1, Ready{workload_of(kSteps, 8), {}}, {});
+  EXPECT_TRUE(coordinator.on_tick(TimePoint(std::chrono::seconds(60))).empty());
+  EXPECT_TRUE(coordinator.on_tick(TimePoint(std::chrono::seconds(61))).empty());
+  coordinator.on_tick(TimePoint(std::chrono::seconds(62)));
+  coordinator.on_tick(TimePoint(std::chrono::seconds(63)));
+  coordinator.on_tick(TimePoint(std::chrono::milliseconds(63'500)));
+  EXPECT_TRUE(coordinator.finished());
+}
+
+// Heartbeats go on, work does not.
+TEST(CoordinatorRecovery, AHungRankIsFoundByTheProgressLimit) {
+  CoordinatorOptions options = options_for(3, false);
+  options.progress_limit = std::chrono::seconds(20);
+  SimulatedWorld world(options, workload_of(kSteps, 8));
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  world.run([](SimulatedWorld& w) {
+    if (SimulatedRank* hung = w.rank(2); hung != nullptr && w.done() == 3) hung->outbox.clear();
+  });
+  EXPECT_FALSE(world.finished.has_value());
+  world.pass(std::chrono::seconds(21));
+  EXPECT_THAT(world.warnings, Contains("rank 2 is lost: alive, but without progress for 20 s"));
+  world.run();
+  expect_success(world);
+}
+
+TEST(CoordinatorRecovery, WhoDoesNotAnswerTheFenceIsLost) {
+  SimulatedWorld world = world_of(3, false, 1);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 3 && !std::exchange(killed, true)) {
+      w.kill(0);
+      w.rank(2)->outbox.clear();
+    }
+  });
+  EXPECT_FALSE(world.finished.has_value());
+  world.pass(std::chrono::seconds(61));
+  world.run();
+  expect_success(world);
+  EXPECT_THAT(world.warnings, Contains("rank 2 is lost: did not answer the fence within 60 s"));
+}
+
+TEST(CoordinatorRecovery, ARankThatComesBackIsAdmittedWithoutLosingAStep) {
+  SimulatedWorld world = world_of(3, true, 1);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 2 && !std::exchange(killed, true)) {
+      w.kill(1);
+      w.start_rank(1);
+    }
+  });
+  expect_success(world);
+  EXPECT_EQ(world.alive(), 3U);
+  EXPECT_EQ(world.commits.size(), kSteps);
+  EXPECT_EQ(world.commits.back().ranks, 3U);
+  EXPECT_EQ(world.coordinator().view().members[1].incarnation, 2U);
+}
+
+TEST(CoordinatorRecovery, WithoutACheckpointNobodyJoins) {
+  SimulatedWorld world = world_of(3, true, 1);
+  world.publishing = [](std::uint64_t) { return "the disk is full"; };
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 2 && !std::exchange(killed, true)) {
+      w.kill(1);
+      w.start_rank(1);
+    }
+  });
+  expect_success(world);
+  EXPECT_EQ(world.commits.back().ranks, 2U);
+}
+
+}  // namespace
+}  // namespace cadre::runtime

@@ -1,0 +1,360 @@
+#include "tests/unit/runtime/simulated_world.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "runtime/chunks.h"
+#include "runtime/placement.h"
+#include "runtime/step_votes.h"
+
+namespace cadre::runtime {
+namespace {
+
+std::uint64_t mixed(std::uint64_t x) {
+  x = (x + 0x9E3779B97F4A7C15U) * 0xBF58476D1CE4E5B9U;
+  return x ^ (x >> 29);
+}
+
+double fraction(std::uint64_t x) {
+  return static_cast<double>(mixed(x) >> 11) / 9007199254740992.0;
+}
+
+const char* name_of(Order::Kind kind) {
+  constexpr const char* kNames[] = {"train", "evaluate", "write", "wait", "end"};
+  return kNames[static_cast<int>(kind)];
+}
+
+// Steps count from 0 here: the one that follows `done` updates.
+std::uint64_t digest_of(std::uint64_t step, std::uint64_t chunk) {
+  return mixed(step * 7919 + chunk);
+}
+
+}  // namespace
+
+// Powers of two as factors: exact, whether the compiler makes a fused multiply-add of them or not.
+double loss_of(std::uint64_t step, std::uint32_t micro_batch) {
+  return 32 * fraction(step * 1000003 + micro_batch);
+}
+double squares_of(std::uint64_t step, std::uint64_t chunk) {
+  return fraction(~(step * 1000033 + chunk));
+}
+std::uint64_t parameters_after(std::uint64_t before, std::uint64_t step, double clip_scale) {
+  return mixed(before ^ mixed(step) ^ std::bit_cast<std::uint64_t>(clip_scale));
+}
+
+Workload workload_of(std::uint64_t steps, std::uint32_t micro_batches, std::uint64_t chunks) {
+  return {.total_steps = steps,
+          .epochs = {{.steps = steps, .micro_batches = micro_batches, .last_micro_batches = micro_batches}},
+          .evaluation_units = 5,
+          .elements = chunks * kChunkElements - 7,
+          .digest = "a digest"};
+}
+
+SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed)
+    : options_(options), workload_(std::move(workload)), coordinator_(std::move(options), {}), random_(seed) {
+  expected_step_ = options_.start.folder.empty() ? 0 : options_.start.manifest.step;
+  checkpoints = options_.published;
+  for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);
+}
+
+Connection SimulatedWorld::start_rank(Rank number) {
+  const Connection connection = ++last_connection_;
+  SimulatedRank& rank = ranks_[connection];
+  rank.connection = connection;
+  rank.number = number;
+  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1};
+  rank.outbox.push_back(Join{std::move(self)});
+  return connection;
+}
+
+SimulatedRank* SimulatedWorld::rank(Rank number) {
+  for (auto& [connection, rank] : ranks_) {
+    if (rank.number == number && rank.alive) return &rank;
+  }
+  return nullptr;
+}
+
+std::size_t SimulatedWorld::alive() const {
+  std::size_t count = 0;
+  for (const auto& [connection, rank] : ranks_) count += rank.alive;
+  return count;
+}
+
+std::uint64_t SimulatedWorld::expected_parameters(std::uint64_t steps) const {
+  std::uint64_t parameters = kSeededParameters;
+  for (std::uint64_t step = 0; step < steps; ++step) {
+    double squares = 0;
+    for (std::uint64_t c = 0; c < ChunkSpace{workload_.elements}.count(); ++c) squares += squares_of(step, c);
+    parameters = parameters_after(parameters, step, clip_scale_of(std::sqrt(squares), options_.policy.max_grad_norm));
+  }
+  return parameters;
+}
+
+bool SimulatedWorld::deliver_one() {
+  if (finished) return false;
+  std::vector<SimulatedRank*> talking;
+  for (auto& [connection, rank] : ranks_) {
+    if (rank.alive && !rank.outbox.empty() && silent.count(rank.number) == 0) talking.push_back(&rank);
+  }
+  // The shell's answer comes at any time too.
+  const std::size_t choices = talking.size() + (publishes_at_once && !to_publish_.empty() ? 1 : 0);
+  if (choices == 0) return false;
+  const std::size_t chosen = random_() % choices;
+  if (chosen == talking.size()) {
+    publish_pending();
+    return true;
+  }
+  SimulatedRank& rank = *talking[chosen];
+  MemberMessage message = std::move(rank.outbox.front());
+  rank.outbox.pop_front();
+  apply(coordinator_.on_message(rank.connection, std::move(message), now_));
+  return true;
+}
+
+void SimulatedWorld::run() {
+  run([](SimulatedWorld&) {});
+}
+
+void SimulatedWorld::run(const std::function<void(SimulatedWorld&)>& hook) {
+  do hook(*this);
+  while (deliver_one());
+}
+
+void SimulatedWorld::publish_pending() {
+  const std::uint64_t step = to_publish_.front();
+  to_publish_.pop_front();
+  const std::string problem = publishing ? publishing(step) : "";
+  if (problem.empty()) {
+    EXPECT_TRUE(checkpoints.insert(step).second) << "two checkpoints of step " << step;
+  }
+  apply(coordinator_.on_checkpoint_published(step, problem, now_));
+}
+
+void SimulatedWorld::kill(Rank number) {
+  SimulatedRank* rank = this->rank(number);
+  ASSERT_NE(rank, nullptr) << number;
+  rank->alive = false;
+  apply(coordinator_.on_closed(rank->connection, "the connection was closed", now_));
+}
+
+void SimulatedWorld::send(Rank number, MemberMessage message) {
+  apply(coordinator_.on_message(rank(number)->connection, std::move(message), now_));
+}
+
+// Every rank that is not silent sends heartbeats.
+void SimulatedWorld::pass(std::chrono::milliseconds time) {
+  const TimePoint end = now_ + time;
+  while (now_ < end && !finished) {
+    now_ += std::chrono::milliseconds(500);
+    for (auto& [connection, rank] : ranks_) {
+      if (rank.alive && silent.count(rank.number) == 0 && !finished) {
+        apply(coordinator_.on_message(connection, Heartbeat{}, now_));
+      }
+    }
+    apply(coordinator_.on_tick(now_));
+  }
+}
+
+void SimulatedWorld::check(const Committed& committed) {
+  EXPECT_FALSE(finished.has_value()) << "a commit after the end";
+  EXPECT_TRUE(committed_.emplace(committed.stamp.generation, committed.step).second) << "step " << committed.step;
+  EXPECT_EQ(committed.step, expected_step_ + 1);
+  expected_step_ = committed.step;
+  EXPECT_EQ(journaled_commit_, committed.step) << "told before it was journaled";
+  ASSERT_EQ(committed.micro_batches.size(), workload_.micro_batches_of(committed.step - 1));
+  double loss = 0;
+  for (std::uint32_t m = 0; m < committed.micro_batches.size(); ++m) {
+    EXPECT_EQ(committed.micro_batches[m].micro_batch, m);
+    EXPECT_EQ(committed.micro_batches[m].samples, (std::vector<std::uint32_t>{m, m + 1000}));
+    EXPECT_LE(committed.micro_batches[m].view, committed.stamp.view);
+    loss += loss_of(committed.step - 1, m);
+  }
+  EXPECT_EQ(committed.loss, loss / (10.0 * static_cast<double>(committed.micro_batches.size())));
+}
+
+void SimulatedWorld::apply(Effects&& effects) {
+  for (Effect& effect : effects) {
+    EXPECT_FALSE(finished.has_value()) << "an effect after the end";
+    if (auto* tell = std::get_if<Tell>(&effect)) {
+      EXPECT_FALSE(tell->to.empty());
+      if (const auto* commit = std::get_if<Commit>(&tell->message)) {
+        EXPECT_EQ(journaled_commit_, commit->step + 1);
+      }
+      for (const Connection to : tell->to) {
+        ASSERT_EQ(ranks_.count(to), 1U);
+        if (ranks_.at(to).alive) receive(ranks_.at(to), tell->message);
+      }
+    } else if (auto* close = std::get_if<Close>(&effect)) {
+      ranks_.at(close->connection).alive = false;
+    } else if (auto* journal = std::get_if<Journal>(&effect)) {
+      const std::string event(journal->entry.at("event").as_string());
+      const auto step = journal->entry.at("step").to_number<std::uint64_t>();
+      EXPECT_TRUE(journal->entry.at("reason").is_string());
+      if (event == "commit") journaled_commit_ = step;
+      if (journal->for_people) events.push_back(event + " " + std::to_string(step));
+    } else if (auto* publish = std::get_if<Publish>(&effect)) {
+      EXPECT_EQ(publish->manifest.run_id, "a run");
+      EXPECT_FALSE(publish->shards.empty());
+      manifests.push_back(publish->manifest);
+      to_publish_.push_back(publish->manifest.step);
+    } else if (auto* remove = std::get_if<RemoveCheckpoint>(&effect)) {
+      EXPECT_EQ(checkpoints.erase(remove->step), 1U) << remove->step;
+    } else if (auto* committed = std::get_if<Committed>(&effect)) {
+      check(*committed);
+      commits.push_back(std::move(*committed));
+    } else if (auto* evaluation = std::get_if<EvaluationDone>(&effect)) {
+      double loss = 0;
+      for (std::uint32_t unit = 0; unit < workload_.evaluation_units; ++unit) {
+        loss += validation_loss(evaluation->step) + unit / 1024.0;
+      }
+      EXPECT_EQ(evaluation->loss, loss / (3.0 * workload_.evaluation_units));
+      evaluations.push_back(*evaluation);
+    } else if (auto* back = std::get_if<RolledBack>(&effect)) {
+      EXPECT_LE(back->step, expected_step_);
+      expected_step_ = back->step;
+      rollbacks.push_back(*back);
+    } else if (auto* line = std::get_if<Say>(&effect)) {
+      (line->warning ? warnings : lines).push_back(line->line);
+    } else if (auto* end = std::get_if<Finished>(&effect)) {
+      finished = *end;
+    }
+  }
+}
+
+void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& message) {
+  if (const auto* welcome = std::get_if<Welcome>(&message)) {
+    rank.number = welcome->rank;
+    rank.incarnation = welcome->incarnation;
+    rank.outbox.push_back(Ready{workload_, {{"127.0.0.1", 1}}});
+  } else if (const auto* refused = std::get_if<Refused>(&message)) {
+    rank.refused = refused->reason;
+  } else if (const auto* fence = std::get_if<Fence>(&message)) {
+    EXPECT_EQ(fence->stamp, rank.stamp);
+    // What it had not sent yet it never sends.
+    std::erase_if(rank.outbox, [](const MemberMessage& message) {
+      return !std::holds_alternative<ShardWritten>(message) && !std::holds_alternative<ShardFailed>(message);
+    });
+    rank.outbox.push_back(Report{rank.stamp, rank.done, rank.step, rank.held, rank.results});
+  } else if (const auto* view = std::get_if<NewView>(&message)) {
+    EXPECT_GT(view->view.stamp, rank.stamp);
+    EXPECT_GE(view->view.stamp, last_stamp_);
+    last_stamp_ = view->view.stamp;
+    rank.stamp = view->view.stamp;
+    rank.view = view->view;
+    rank.members = view->view.size();
+    const auto index = view->view.index_of(rank.number);
+    ASSERT_TRUE(index.has_value());
+    rank.index = static_cast<std::uint32_t>(*index);
+    EXPECT_EQ(view->view.members[rank.index].incarnation, rank.incarnation);
+    if (view->load) {
+      rank.done = view->order.step;
+      const auto name = std::filesystem::path(view->checkpoint).filename().string();
+      if (view->checkpoint.empty()) {
+        EXPECT_EQ(view->order.step, 0U);
+        rank.parameters = kSeededParameters;
+      } else {
+        EXPECT_EQ(step_of_checkpoint(name), view->order.step);
+        EXPECT_EQ(checkpoints.count(view->order.step), 1U);
+        rank.parameters = saved_parameters_.at(view->order.step);
+      }
+      rank.held.clear();
+      rank.results.clear();
+    }
+    obey(rank, view->order);
+  } else if (const auto* commit = std::get_if<Commit>(&message)) {
+    EXPECT_EQ(commit->stamp, rank.stamp);
+    EXPECT_EQ(commit->step, rank.done);
+    rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
+    ++rank.done;
+    obey(rank, commit->next);
+  } else if (const auto* proceed = std::get_if<Proceed>(&message)) {
+    if (proceed->next.kind != Order::Kind::kEnd) {
+      EXPECT_EQ(proceed->stamp, rank.stamp);
+    }
+    obey(rank, proceed->next);
+  }
+}
+
+void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
+  if (rank.index == 0) {
+    orders.push_back(std::string(name_of(order.kind)) + " " + std::to_string(order.step) +
+                     (order.snapshot ? " snapshot" : ""));
+  }
+  if (order.kind == Order::Kind::kEnd) {
+    rank.ended = order;
+    rank.outbox.clear();
+    return;
+  }
+  EXPECT_EQ(order.step, rank.done);
+  const ChunkSpace chunks{workload_.elements};
+  const Placement placement = place(rank.view, chunks.count(), options_.policy.state_copies);
+  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty()) {
+    saved_parameters_[rank.done] = rank.parameters;
+    const std::string problem = writing ? writing(rank.number, rank.done) : "";
+    if (problem.empty()) {
+      rank.outbox.push_back(ShardWritten{rank.stamp, rank.done, "rank-" + std::to_string(rank.number) + ".safetensors",
+                                         std::string(64, 'a'), 100});
+    } else {
+      rank.outbox.push_back(ShardFailed{rank.stamp, rank.done, problem});
+    }
+  }
+  if (order.kind == Order::Kind::kTrain) {
+    const std::uint32_t count = workload_.micro_batches_of(order.step);
+    Share share;
+    if (order.shares.empty()) {
+      share.compute = {share_out(count, rank.members)[rank.index]};
+    } else {
+      share = order.shares.at(rank.index);
+    }
+    std::vector<MicroBatchResult> kept;
+    for (const Range held : share.held) {
+      EXPECT_EQ(rank.step, order.step);
+      for (MicroBatchResult& result : rank.results) {
+        if (held.begin <= result.index && result.index < held.end) kept.push_back(result);
+      }
+    }
+    rank.step = order.step;
+    rank.results = kept;
+    rank.held = share.held;
+    for (const Range range : share.compute) {
+      for (std::uint32_t m = range.begin; m < range.end; ++m) {
+        MicroBatchResult result{m, loss_of(order.step, m), 20, 10, {m, m + 1000}};
+        rank.results.push_back(result);
+        rank.outbox.push_back(Progress{rank.stamp, order.step, std::move(result)});
+        ++computed;
+      }
+      for (const Range node : whole_subtrees(range, count)) rank.held.push_back(node);
+    }
+    Prepared vote{rank.stamp, order.step, {}, {}, rank.parameters};
+    for (const std::uint64_t chunk : placement.chunks_of(rank.index, 0)) {
+      vote.norms.push_back({chunk, squares_of(order.step, chunk)});
+    }
+    const std::size_t copies = std::min<std::size_t>(options_.policy.state_copies, rank.members);
+    for (std::size_t copy = 0; copy < copies; ++copy) {
+      std::uint64_t digest = 0;
+      for (const std::uint64_t chunk : placement.chunks_of(rank.index, copy)) digest += digest_of(order.step, chunk);
+      vote.copy_digests.push_back(digest);
+    }
+    if (change_vote) change_vote(rank, vote);
+    rank.outbox.push_back(std::move(vote));
+  } else if (order.kind == Order::Kind::kEvaluate) {
+    Evaluated answer{rank.stamp, order.step, {}};
+    const Range units = share_out(workload_.evaluation_units, rank.members)[rank.index];
+    for (std::uint32_t unit = units.begin; unit < units.end; ++unit) {
+      answer.units.push_back({unit, validation_loss(order.step) + unit / 1024.0, 3});
+    }
+    rank.outbox.push_back(std::move(answer));
+  } else if (order.kind == Order::Kind::kWriteResult && rank.index == 0) {
+    result_order = order;
+    const auto step = step_of_checkpoint(std::filesystem::path(order.checkpoint).filename().string());
+    result_parameters = order.checkpoint.empty()           ? rank.parameters
+                        : order.checkpoint == kSeededStart ? kSeededParameters
+                                                           : saved_parameters_.at(step.value());
+    rank.outbox.push_back(
+        ResultWritten{rank.stamp, {{"adapter_model.safetensors", std::to_string(result_parameters)}}, ""});
+  }
+}
+
+}  // namespace cadre::runtime

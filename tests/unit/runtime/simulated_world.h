@@ -1,0 +1,114 @@
+// A coordinator among simulated ranks: no sockets, no clocks, no files. Messages of different ranks overtake each other
+// as a seed says, those of one rank keep their order. What the design promises is checked after every effect.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/coordinator.h"
+
+namespace cadre::runtime {
+
+// Losses, norms and parameters as functions of step and index, so that a run's end tells what was applied to what.
+double loss_of(std::uint64_t step, std::uint32_t micro_batch);
+double squares_of(std::uint64_t step, std::uint64_t chunk);
+std::uint64_t parameters_after(std::uint64_t before, std::uint64_t step, double clip_scale);
+inline constexpr std::uint64_t kSeededParameters = 1;
+
+struct SimulatedRank {
+  Connection connection = 0;
+  Rank number = 0;
+  std::uint32_t incarnation = 0;
+  bool alive = true;
+  Stamp stamp = {};
+  std::uint32_t index = 0;
+  std::size_t members = 0;
+  View view = {};
+  std::uint64_t done = 0, parameters = kSeededParameters;
+  std::uint64_t step = 0;  // in hand
+  std::vector<Range> held = {};
+  std::vector<MicroBatchResult> results = {};
+  std::optional<Order> ended = {};
+  std::string refused = {};
+  std::deque<MemberMessage> outbox = {};
+};
+
+class SimulatedWorld {
+ public:
+  SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed = 1);
+
+  // Lets a process join under `rank`; on a host of its own.
+  Connection start_rank(Rank rank);
+  // Delivers one message. False when there is none.
+  bool deliver_one();
+  // Until nothing is left to deliver or the run has finished.
+  void run();
+  // run(), with `hook` before every delivery.
+  void run(const std::function<void(SimulatedWorld&)>& hook);
+
+  void kill(Rank rank);
+  void send(Rank rank, MemberMessage message);
+  void stop() { apply(coordinator_.on_stop("signal 15", now_)); }
+  void pass(std::chrono::milliseconds time);
+  void publish_pending();
+
+  SimulatedRank* rank(Rank number);
+  std::size_t alive() const;
+  std::uint64_t done() const { return coordinator_.done_steps(); }
+  // What an undisturbed run has after `step` updates.
+  std::uint64_t expected_parameters(std::uint64_t step) const;
+
+  // ---- knobs
+  std::function<double(std::uint64_t step)> validation_loss = [](std::uint64_t step) { return 10.0 / (1.0 + step); };
+  std::set<Rank> silent;  // their messages do not arrive
+  std::function<void(SimulatedRank&, Prepared&)> change_vote;
+  std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
+  std::function<std::string(Rank rank, std::uint64_t step)> writing;
+  bool publishes_at_once = true;
+
+  // ---- what happened
+  std::vector<Committed> commits;
+  std::vector<EvaluationDone> evaluations;
+  std::vector<RolledBack> rollbacks;
+  std::vector<std::string> events;  // "checkpoint 4", of the entries for people
+  std::vector<std::string> warnings, lines;
+  std::set<std::uint64_t> checkpoints;  // that are there
+  std::vector<Manifest> manifests;      // in the order of their publication
+  std::optional<Finished> finished;
+  std::optional<Order> result_order;
+  std::uint64_t result_parameters = 0;
+  std::uint64_t computed = 0;       // micro-batches, in all
+  std::vector<std::string> orders;  // "train 3 snapshot", as the first member was given them
+
+  Coordinator& coordinator() { return coordinator_; }
+
+ private:
+  void apply(Effects&& effects);
+  void receive(SimulatedRank& rank, const CoordinatorMessage& message);
+  void obey(SimulatedRank& rank, const Order& order);
+  void check(const Committed& committed);
+
+  CoordinatorOptions options_;
+  Workload workload_;
+  Coordinator coordinator_;
+  TimePoint now_{};
+  std::mt19937_64 random_;
+  Connection last_connection_ = 0;
+  std::map<Connection, SimulatedRank> ranks_;
+  std::map<std::uint64_t, std::uint64_t> saved_parameters_;  // by step
+  std::deque<std::uint64_t> to_publish_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> committed_;  // (generation, step)
+  std::optional<std::uint64_t> journaled_commit_;
+  std::uint64_t expected_step_ = 0;
+  Stamp last_stamp_ = {};
+};
+
+Workload workload_of(std::uint64_t steps, std::uint32_t micro_batches, std::uint64_t chunks = 5);
+
+}  // namespace cadre::runtime

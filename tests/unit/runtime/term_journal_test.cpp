@@ -1,0 +1,118 @@
+#include "runtime/term_journal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "runtime/crc32c.h"
+#include "runtime/error.h"
+#include "runtime/files.h"
+#include "tests/unit/runtime/scratch_folder.h"
+
+namespace cadre::runtime {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+
+boost::json::object entry(const char* event, std::uint64_t step, std::uint64_t generation = 0, std::uint64_t view = 1) {
+  return {{"event", event}, {"step", step}, {"reason", ""}, {"generation", generation}, {"view", view}};
+}
+
+// RFC 3720, B.4, and the check value of the CRC catalogues.
+TEST(Crc32c, KnownAnswers) {
+  EXPECT_EQ(crc32c("123456789"), 0xE3069283U);
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAU);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62A8AB43U);
+  EXPECT_EQ(crc32c(""), 0U);
+}
+
+TEST(TermJournal, EveryFlippedByteIsSeen) {
+  const std::string line = print_journal_line(entry("commit", 7));
+  EXPECT_EQ(parse_journal_line(line), entry("commit", 7));
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    std::string flipped = line;
+    flipped[at] = static_cast<char>(flipped[at] ^ 1);
+    EXPECT_EQ(parse_journal_line(flipped), std::nullopt) << at;
+    EXPECT_EQ(parse_journal_line(line.substr(0, at)), std::nullopt) << at;
+  }
+}
+
+TEST(TermJournal, WhatAllTermsWroteIsKnown) {
+  ScratchFolder folder;
+  EXPECT_EQ(read_terms(folder.path()).last_term, 0U);
+  {
+    TermJournal first(folder.path(), 1);
+    boost::json::object term = entry("term", 0), view = entry("view", 0), evaluation = entry("evaluation", 2);
+    term["run_id"] = "a run";
+    view["members"] = boost::json::array{boost::json::array{0, 1}, boost::json::array{3, 2}};
+    evaluation["best_step"] = 2;
+    evaluation["loss"] = 0.1;
+    for (const auto& line : {term, view, entry("commit", 1), entry("commit", 2), evaluation, entry("checkpoint", 2)}) {
+      first.append(line, Durability::kDisk);
+    }
+    first.append(entry("commit", 3), Durability::kKernel);
+  }
+  TermJournal second(folder.path(), 2);
+  second.append(entry("rollback", 2, 1, 4), Durability::kDisk);
+  const TermHistory history = read_terms(folder.path());
+  EXPECT_EQ(history.last_term, 2U);
+  EXPECT_EQ(history.run_id, "a run");
+  EXPECT_EQ(history.generation, 1U);
+  EXPECT_EQ(history.view, 4U);
+  EXPECT_EQ(history.committed, 2U);
+  EXPECT_EQ(history.best_step, 2);
+  EXPECT_EQ(history.best_loss, 0.1);
+  EXPECT_THAT(history.checkpoints, ElementsAre(2));
+  EXPECT_THAT(history.incarnations, ElementsAre(Pair(0, 1), Pair(3, 2)));
+  EXPECT_EQ(history.last_event, "rollback");
+  EXPECT_THAT(history.problems, IsEmpty());
+}
+
+TEST(TermJournal, ATornLastLineIsLeftOut) {
+  ScratchFolder folder;
+  std::string whole;
+  {
+    TermJournal journal(folder.path(), 1);
+    for (std::uint64_t step = 1; step <= 3; ++step) journal.append(entry("commit", step), Durability::kKernel);
+    whole = read_file(journal.path(), 1 << 20);
+  }
+  const std::size_t line = whole.size() / 3;
+  for (std::size_t size = 2 * line; size < whole.size(); ++size) {
+    write_file_atomically(folder.path() / "journal.term-1.jsonl", whole.substr(0, size));
+    const TermHistory history = read_terms(folder.path());
+    EXPECT_EQ(history.committed, 2U) << size;
+    EXPECT_EQ(history.problems.size(), size == 2 * line ? 0U : 1U) << size;
+  }
+  // Damage before the end is said, and nothing behind it is believed.
+  whole[line + 12] ^= 1;
+  write_file_atomically(folder.path() / "journal.term-1.jsonl", whole);
+  const TermHistory history = read_terms(folder.path());
+  EXPECT_EQ(history.committed, 1U);
+  EXPECT_THAT(history.problems, ElementsAre(HasSubstr("journal.term-1.jsonl: line 2: its checksum")));
+}
+
+TEST(TermJournal, ATermHasOneCoordinator) {
+  ScratchFolder folder;
+  {
+    TermJournal first(folder.path(), 1);
+    EXPECT_THROW(TermJournal(folder.path(), 1), UserError);
+    EXPECT_THROW(TermJournal(folder.path(), 2), UserError);
+  }
+  EXPECT_THROW(TermJournal(folder.path(), 1), UserError);
+  TermJournal second(folder.path(), 2);
+  EXPECT_TRUE(is_term_journal(second.path().filename().string()));
+}
+
+TEST(TermJournal, OtherNamesAreNoTerms) {
+  for (const char* name : {"journal.jsonl", "journal.term-.jsonl", "journal.term-0.jsonl", "journal.term-x.jsonl",
+                           "journal.term-1.jsonl~", "journal.term-99999999999999999999.jsonl"}) {
+    EXPECT_FALSE(is_term_journal(name)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace cadre::runtime
