@@ -14,7 +14,9 @@ const FrameHeader kHeader{.stamp = {.term = 1, .generation = 2, .view = 3},
                           .length = 262'144,
                           .payload_hash = 0x123456789ABCDEF0};
 
-TEST(TcpFrame, ComesBackAsItWas) { EXPECT_EQ(decode_frame(encode(kHeader)), kHeader); }
+TEST(TcpFrame, ComesBackAsItWas) {
+  EXPECT_EQ(decode_frame(encode(kHeader)), kHeader);
+}
 
 TEST(TcpFrame, NoBitOfAHeaderMayFlip) {
   const FrameHeaderBytes good = encode(kHeader);

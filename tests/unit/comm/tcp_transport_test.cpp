@@ -9,6 +9,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
+#include <functional>
 #include <future>
 #include <string>
 
@@ -60,9 +61,12 @@ Claim claim_of(TcpWorld& world, const runtime::View& view, int from, int to) {
           .stamp = view.stamp};
 }
 
-std::optional<std::string> why_receive_fails(Communicator& communicator, int from, Bytes& bytes) {
+std::optional<std::string> why_receive_fails(
+    Communicator& communicator, int from, Bytes& bytes, const std::function<void()>& meanwhile = [] {}) {
+  const auto ticket = communicator.start({.receives = {{.from = from, .bytes = bytes}}});
+  meanwhile();
   try {
-    communicator.wait(communicator.start({.receives = {{.from = from, .bytes = bytes}}}));
+    communicator.wait(ticket);
   } catch (const CommError& error) {
     EXPECT_EQ(error.peer(), from);
     return error.what();
@@ -184,8 +188,8 @@ TEST(TcpTransport, AFrameThatIsNoneIsThePeersError) {
   Client client(world.transport(0));
   ASSERT_EQ(client.claim(claim_of(world, view, 1, 0), kToken), Answer::kAccepted);
   Bytes in(10);
-  client.say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 1u << 31}));
-  EXPECT_EQ(why_receive_fails(*communicator, 1, in), "rank 13 sent what is not a frame");
+  const auto oversized = [&] { client.say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 1u << 31})); };
+  EXPECT_EQ(why_receive_fails(*communicator, 1, in, oversized), "rank 13 sent what is not a frame");
   client.hear_the_end();
 }
 
