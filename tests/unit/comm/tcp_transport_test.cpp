@@ -208,6 +208,22 @@ TEST(TcpTransport, ADamagedPayloadIsThePeersError) {
   EXPECT_NE(why->find("damaged frame"), std::string::npos) << *why;
 }
 
+// What went on the old connection may be lost with it, so a peer that still listens does not help.
+TEST(TcpTransport, AConnectionThatCarriedAFrameOfThisViewIsNotReplaced) {
+  TcpWorld world(2, false);
+  const auto view = world.plan_view();
+  const auto communicator = world.enter(view, 0);
+  Bytes in(10);
+  std::optional<Client> client(std::in_place, world.transport(0));
+  ASSERT_EQ(client->claim(claim_of(world, view, 1, 0), kToken), Answer::kAccepted);
+  const auto half_a_message = [&] {
+    client->say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 5, .payload_hash = hash_of(Bytes(5))}));
+    client->say(Bytes(5));
+    client.reset();
+  };
+  EXPECT_EQ(why_receive_fails(*communicator, 1, in, half_a_message), "rank 13 closed the connection");
+}
+
 // A peer that never finishes a frame after an abort: the connection is given up at the deadline, and a new one is made.
 TEST(TcpTransport, AnUnfinishedFrameOfAnEndedViewCostsTheConnection) {
   TcpWorld world(2, false, {.drain_deadline = milliseconds(20)});
