@@ -17,9 +17,8 @@ class TcpCommunicator final : public Communicator {
         board_(std::make_shared<TicketBoard>()),
         rank_(static_cast<int>(self)),
         size_(static_cast<int>(view.size())) {
-    boost::asio::post(engine_->io(), [engine = engine_.get(), board = board_, view, self] {
-      engine->install(view, self, board);
-    });
+    boost::asio::post(engine_->io(),
+                      [engine = engine_.get(), board = board_, view, self] { engine->install(view, self, board); });
   }
 
   ~TcpCommunicator() override {

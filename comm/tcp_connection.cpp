@@ -80,10 +80,10 @@ void TcpConnection::close() {
   drain_timer_.cancel();
 }
 
-void TcpConnection::lose(const std::string& reason) {
+void TcpConnection::lose(const std::string& reason, Loss loss) {
   if (closed_) return;
   close();
-  events_.lost(*this, reason);
+  events_.lost(*this, loss, reason);
 }
 
 void TcpConnection::wait_readable() {
@@ -148,7 +148,7 @@ void TcpConnection::read() {
 bool TcpConnection::begin_incoming() {
   const std::optional<FrameHeader> frame = decode_frame(header_);
   if (!frame) {
-    lose("sent what is not a frame");
+    lose("sent what is not a frame", Loss::kUnusable);
     return false;
   }
   held_ = frame->stamp > stamp_ || (frame->stamp == stamp_ && lane_ != nullptr && lane_->incoming.empty());
@@ -162,9 +162,9 @@ bool TcpConnection::begin_incoming() {
       lane_->moved = true;
     } else {
       // The lane is gone after this, and the frame is dropped below.
-      events_.out_of_step(*this, say("sends ", frame->message_bytes, " bytes as message ", frame->message, " of ",
-                                     shown(frame->stamp), "; expected ", posted.bytes.size(), " bytes as message ",
-                                     lane_->received));
+      events_.out_of_step(
+          *this, say("sends ", frame->message_bytes, " bytes as message ", frame->message, " of ", shown(frame->stamp),
+                     "; expected ", posted.bytes.size(), " bytes as message ", lane_->received));
       if (closed_) return false;
     }
   }
@@ -183,7 +183,7 @@ void TcpConnection::finish_incoming() {
     if (frame.length > 0 || frame.stamp != stamp_ || lane_ == nullptr) return events_.frame_dropped();
   }
   if (hash_of({bytes, frame.length}) != frame.payload_hash) {
-    return lose(say("sent a damaged frame: message ", frame.message, " of ", shown(frame.stamp)));
+    return lose(say("sent a damaged frame: message ", frame.message, " of ", shown(frame.stamp)), Loss::kUnusable);
   }
   Lane::Incoming& posted = lane_->incoming.front();
   posted.done += frame.length;

@@ -46,6 +46,10 @@ struct Lane {
 
 class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
  public:
+  enum class Loss {
+    kClosed,    // by the peer, the system or the deadline of leave()
+    kUnusable,  // by us: what the peer sent is damaged or no frame
+  };
   // The owner. May call leave() and close() from within these.
   class Events {
    public:
@@ -53,8 +57,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
     virtual void frame_dropped() = 0;
     // The peer's message is not the one that was posted; the connection itself is in order.
     virtual void out_of_step(TcpConnection& connection, const std::string& reason) = 0;
-    // The connection is closed, by the peer or because what it sent is unusable.
-    virtual void lost(TcpConnection& connection, const std::string& reason) = 0;
+    virtual void lost(TcpConnection& connection, Loss loss, const std::string& reason) = 0;  // it is closed
 
    protected:
     ~Events() = default;
@@ -82,7 +85,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   bool in_mid_frame() const { return in_frame_.has_value() || header_bytes_ > 0 || out_active_; }
   void wait_readable();
   void wait_writable();
-  void lose(const std::string& reason);
+  void lose(const std::string& reason, Loss loss = Loss::kClosed);
 
   StreamSocket socket_;
   Events& events_;
@@ -95,16 +98,16 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
 
   FrameHeaderBytes header_ = {};  // of the next frame, as far as it has come
   std::size_t header_bytes_ = 0;
-  bool held_ = false;                     // header_ is whole and its payload must stay in the socket for now
-  std::optional<FrameHeader> in_frame_;   // the frame whose payload is being read
+  bool held_ = false;                    // header_ is whole and its payload must stay in the socket for now
+  std::optional<FrameHeader> in_frame_;  // the frame whose payload is being read
   std::size_t in_done_ = 0;
-  std::byte* target_ = nullptr;           // where its payload belongs; nullptr: nowhere
-  std::uint64_t frames_finished_ = 0;     // both directions
+  std::byte* target_ = nullptr;        // where its payload belongs; nullptr: nowhere
+  std::uint64_t frames_finished_ = 0;  // both directions
 
   bool out_active_ = false;
   FrameHeaderBytes out_header_ = {};
   std::span<const std::byte> out_payload_ = {};
-  std::size_t out_done_ = 0;  // of header and payload together
+  std::size_t out_done_ = 0;          // of header and payload together
   std::vector<std::byte> rest_ = {};  // of a frame whose buffer was let go of
   bool out_orphaned_ = false;
 };

@@ -180,9 +180,8 @@ asio::awaitable<TcpEngine::Outcome> TcpEngine::try_endpoint(runtime::Rank rank, 
   attempt->connected = true;
   without_delay(attempt->socket);
   const runtime::Member self = view_.members[self_];
-  const Claim claim{.from = {self.rank, self.incarnation},
-                    .to = {rank, links_.at(rank)->member.incarnation},
-                    .stamp = view_.stamp};
+  const Claim claim{
+      .from = {self.rank, self.incarnation}, .to = {rank, links_.at(rank)->member.incarnation}, .stamp = view_.stamp};
   const std::optional<Answer> answer = co_await make_claim(attempt->socket, claim, options_.token);
   if (attempt->cancelled) co_return Outcome::kEnded;
   attempt->connected = false;
@@ -289,8 +288,7 @@ void TcpEngine::release(const std::shared_ptr<TicketBoard>& board) {
 
 void TcpEngine::fail(int peer, const std::string& reason) {
   if (!board_) return;
-  board_->fail(peer, peer < 0 ? reason
-                              : say("rank ", view_.members[static_cast<std::size_t>(peer)].rank, " ", reason));
+  board_->fail(peer, peer < 0 ? reason : say("rank ", view_.members[static_cast<std::size_t>(peer)].rank, " ", reason));
   let_go();
 }
 
@@ -334,13 +332,14 @@ void TcpEngine::out_of_step(TcpConnection& connection, const std::string& reason
   if (const Link* link = link_of(connection)) fail(static_cast<int>(link->index), reason);
 }
 
-void TcpEngine::lost(TcpConnection& connection, const std::string& reason) {
+void TcpEngine::lost(TcpConnection& connection, TcpConnection::Loss loss, const std::string& reason) {
   Link* const link = link_of(connection);
   if (link == nullptr) return;
   link->connection.reset();
+  if (loss == TcpConnection::Loss::kUnusable) return fail(static_cast<int>(link->index), reason);
   if (!board_ || link->lane.idle()) return;
   if (link->lane.moved) return fail(static_cast<int>(link->index), reason);
-  need_connection(*link);
+  need_connection(*link);  // nothing of this view is on the old one
 }
 
 }  // namespace cadre::comm

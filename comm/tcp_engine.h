@@ -1,5 +1,5 @@
-// What the transport's I/O thread does: accepts and opens connections, and gives each peer's transfers to its connection.
-// Everything below runs on that thread; others reach it by posting to its io_context.
+// What the transport's I/O thread does: accepts and opens connections, and gives each peer's transfers to its
+// connection. Everything below runs on that thread; others reach it by posting to its io_context.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -70,7 +70,7 @@ class TcpEngine final : private TcpConnection::Events {
   void transfer_done(Communicator::Ticket ticket) override;
   void frame_dropped() override { ++counters_.dropped_frames; }
   void out_of_step(TcpConnection& connection, const std::string& reason) override;
-  void lost(TcpConnection& connection, const std::string& reason) override;
+  void lost(TcpConnection& connection, TcpConnection::Loss loss, const std::string& reason) override;
 
   template <typename Acceptor>
   boost::asio::awaitable<void> accept(Acceptor& acceptor);

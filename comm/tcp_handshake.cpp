@@ -94,8 +94,7 @@ asio::awaitable<Heard> hear_claim(StreamSocket& socket, const std::string& token
       .from = {static_cast<runtime::Rank>(message.from_rank), static_cast<std::uint32_t>(message.from_incarnation)},
       .to = {static_cast<runtime::Rank>(message.to_rank), static_cast<std::uint32_t>(message.to_incarnation)},
       .stamp = {.term = message.term, .generation = message.generation, .view = message.view}};
-  co_return Heard{.hearing = Hearing::kProven,
-                  .introduction = {.claim = claim, .transcript = std::move(transcript)}};
+  co_return Heard{.hearing = Hearing::kProven, .introduction = {.claim = claim, .transcript = std::move(transcript)}};
 }
 
 asio::awaitable<std::optional<Answer>> make_claim(StreamSocket& socket, Claim claim, const std::string& token) {

@@ -17,9 +17,9 @@ namespace cadre::comm {
 namespace {
 
 namespace asio = boost::asio;
+using boost::system::error_code;
 using runtime::RunError;
 using runtime::say;
-using boost::system::error_code;
 
 constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 

@@ -39,6 +39,8 @@ class TcpListeners {
 
 // nullopt: not a numeric address or an absolute path.
 std::optional<boost::asio::generic::stream_protocol::endpoint> to_socket_endpoint(const runtime::Endpoint& endpoint);
-inline bool is_local(const runtime::Endpoint& endpoint) { return endpoint.address.starts_with('/'); }
+inline bool is_local(const runtime::Endpoint& endpoint) {
+  return endpoint.address.starts_with('/');
+}
 
 }  // namespace cadre::comm

@@ -20,16 +20,16 @@ class TicketBoard {
 
   // The communicator's thread.
   Ticket open(std::size_t transfers);
-  void wait(Ticket ticket);     // CommError, Aborted
+  void wait(Ticket ticket);  // CommError, Aborted
   void wait_until_let_go();
 
   // Any thread.
   void abort(const std::string& reason) noexcept;  // the first reason is kept
 
   // The thread that moves bytes.
-  void done(Ticket ticket);                         // one transfer of the group
+  void done(Ticket ticket);                        // one transfer of the group
   void fail(int peer, const std::string& reason);  // the first failure is kept
-  void let_go();                                    // no buffer is touched from here on
+  void let_go();                                   // no buffer is touched from here on
 
  private:
   struct Failure {
