@@ -102,8 +102,8 @@ TEST(Control, UrgentMessagesAreToldBeforeTheyAreTaken) {
   ControlClient client(std::move(options));
   const Order train{}, end{.kind = Order::Kind::kEnd};
   const std::vector<std::pair<CoordinatorMessage, int>> cases{
-      {Welcome{}, 0},        {Commit{.next = train}, 0}, {Fence{}, 1}, {NewView{}, 2}, {Proceed{{}, train}, 2},
-      {Proceed{{}, end}, 3}, {Commit{.next = end}, 4}};
+      {Welcome{}, 0},        {Commit{{}, 0, true, 1, train}, 0}, {Fence{}, 1}, {NewView{}, 2}, {Proceed{{}, train}, 2},
+      {Proceed{{}, end}, 3}, {Commit{{}, 0, true, 1, end}, 4}};
   const Connection connection = served.connection();
   for (const auto& [message, count] : cases) {
     served.send(connection, message);
