@@ -6,7 +6,8 @@
 #   build         build/, by the CMake preset "cpu"
 #   fuzz-packages clang 16 and its libFuzzer
 #   build-fuzz    build-fuzz/
-#   build-asan    build-asan/unit_tests, with the address and undefined-behaviour sanitizers
+#   build-asan    build-asan/: the tests of runtime/ and comm/, with the address and undefined-behaviour sanitizers
+#   build-tsan    build-tsan/: the same with the thread sanitizer
 #   parity        completes .venv with the reference that the parity tests compare with
 #
 # Without a word: packages python build. Asks nothing. Works as root, or with a sudo that needs no password.
@@ -19,6 +20,7 @@ readonly build_packages=(
   libyaml-cpp-dev libboost1.81-dev libboost-json1.81-dev libssl-dev libpcre2-dev
   libgtest-dev libgmock-dev)
 readonly fuzz_packages=(clang-16 libclang-rt-16-dev)
+readonly sanitized_targets=(runtime_tests comm_tests)
 # One compile that sees LibTorch takes up to this much memory.
 readonly kib_per_job=$((2 * 1024 * 1024))
 
@@ -152,9 +154,10 @@ follow() {
   if [ -t 1 ] && [ -n "$shown" ]; then printf '\r\033[K'; fi
 }
 
-# build PRESET [TARGET]
+# build PRESET [TARGET...]
 build() {
-  local preset=$1 target=${2:-all} folder=build
+  local preset=$1 folder=build targets=("${@:2}")
+  [ ${#targets[@]} -gt 0 ] || targets=(all)
   [ "$preset" = cpu ] || folder=build-$preset
   local log=.cache/logs/build-$preset.log
   # Again for a folder that was configured elsewhere and moved here, or before .venv got what it holds now.
@@ -171,7 +174,7 @@ build() {
   count=$(jobs)
   # In a process group of its own, so that an interrupt can end cmake with all that it started.
   set -m
-  cmake --build --preset "$preset" --target "$target" -j "$count" >"$log" 2>&1 9>&- </dev/null &
+  cmake --build --preset "$preset" --target "${targets[@]}" -j "$count" >"$log" 2>&1 9>&- </dev/null &
   local pid=$!
   set +m
   # shellcheck disable=SC2064  # the number of now
@@ -202,8 +205,9 @@ run_step() {
     parity) lock python; install_requirements parity tests/parity/requirements.txt ;;
     build) lock build; build cpu ;;
     build-fuzz) lock build-fuzz; build fuzz ;;
-    build-asan) lock build-asan; build asan unit_tests ;;
-    *) printf 'setup: unknown step "%s": one of packages python build fuzz-packages build-fuzz build-asan parity\n' "$1" >&2; exit 2 ;;
+    build-asan) lock build-asan; build asan "${sanitized_targets[@]}" ;;
+    build-tsan) lock build-tsan; build tsan "${sanitized_targets[@]}" ;;
+    *) printf 'setup: unknown step "%s": one of packages python build fuzz-packages build-fuzz build-asan build-tsan parity\n' "$1" >&2; exit 2 ;;
   esac
 }
 

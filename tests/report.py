@@ -3,7 +3,8 @@
 A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason", "seconds"}. Only Python's library.
 
   report.py unittest RECORDS SUITE FOLDER     runs FOLDER's test_*.py and appends a record a test
-  report.py gtest RECORDS SUITE PROGRAM       runs a GoogleTest program and appends a record a test
+  report.py gtest RECORDS SUITE PROGRAM [KIND] runs a GoogleTest program and appends a record a test; its name tells the
+                                              KIND of build: "asan", "tsan"
   report.py add RECORDS SUITE NAME OUTCOME [REASON]
   report.py summary RECORDS                   prints each skipped and each failed test, then the counts; 1 if one failed
 """
@@ -116,10 +117,12 @@ def run_unittest(records, folder):
     unittest.TextTestRunner(stream=sys.stdout, resultclass=result, verbosity=2).run(suite)
 
 
-def run_gtest(records, program):
+def run_gtest(records, program, kind=""):
     """GoogleTest reports at its end; of a program that crashes, its output says which test it was in."""
+    suffix = f" ({kind})" if kind else ""
+    program_name = os.path.basename(program) + suffix
     if not os.path.exists(program):
-        records.add(os.path.basename(program), "skipped", "no tests yet")
+        records.add(program_name, "skipped", "no tests yet")
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "result.xml")
@@ -135,11 +138,11 @@ def run_gtest(records, program):
                     print(line, end="", flush=True)
         if not os.path.exists(path):
             place = running or "an unknown place"
-            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode} in {place}")
+            records.add(program_name, "failed", f"it ended with {ended.returncode} in {place}")
             return
         failed_before_end = False
         for case in xml.etree.ElementTree.parse(path).iter("testcase"):
-            name = f"{case.get('classname')}.{case.get('name')}"
+            name = f"{case.get('classname')}.{case.get('name')}{suffix}"
             seconds = float(case.get("time", "0"))
             failure, skipped = case.find("failure"), case.find("skipped")
             if failure is not None:
@@ -154,7 +157,7 @@ def run_gtest(records, program):
             else:
                 records.add(name, "passed", "", seconds)
         if ended.returncode != 0 and not failed_before_end:
-            records.add(os.path.basename(program), "failed", f"it ended with {ended.returncode}, though each test passed")
+            records.add(program_name, "failed", f"it ended with {ended.returncode}, though each test passed")
 
 
 def summary(path):
@@ -181,7 +184,7 @@ def main(arguments):
     if command == "unittest":
         run_unittest(records, rest[1])
     elif command == "gtest":
-        run_gtest(records, rest[1])
+        run_gtest(records, *rest[1:])
     elif command == "add":
         records.add(*rest[1:])
     else:

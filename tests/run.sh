@@ -81,6 +81,17 @@ unit() {
   for program in runtime_tests comm_tests unit_tests tensor_tests; do
     limited 900 unit "$program" .venv/bin/python tests/report.py gtest "$records" unit "build/$program"
   done
+  local sanitizer
+  for sanitizer in asan tsan; do
+    if ! ./launch/setup.sh "build-$sanitizer"; then
+      record unit "build-$sanitizer" failed "it does not build"
+      continue
+    fi
+    for program in runtime_tests comm_tests; do
+      limited 900 unit "$program ($sanitizer)" \
+        .venv/bin/python tests/report.py gtest "$records" unit "build-$sanitizer/$program" "$sanitizer"
+    done
+  done
   limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks
 }
 

@@ -97,6 +97,8 @@ class Report(unittest.TestCase):
         program.chmod(0o755)
         self.report("gtest", self.records, "unit", program)
         self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program"])
+        self.report("gtest", self.records, "unit", program, "tsan")
+        self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program (tsan)"])
 
     def test_gtest_outcomes(self):
         program = self.folder / "program"
@@ -115,6 +117,8 @@ X
         self.report("gtest", self.records, "unit", program)
         self.assertEqual({"Good": ("passed", ""), "Off": ("skipped", "disabled in the source"),
                           "Skip": ("skipped", "no disk"), "Bad": ("failed", "a.cpp:9; x")}, self.outcomes())
+        self.report("gtest", self.records, "unit", program, "asan")
+        self.assertEqual(("failed", "a.cpp:9; x"), self.outcomes()["Bad (asan)"])
 
     def test_summary(self):
         for name, outcome, reason in (("a", "passed", ""), ("b", "skipped", "no GPU"), ("c", "passed", "")):

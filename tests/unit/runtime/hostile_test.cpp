@@ -1,0 +1,273 @@
+// What strangers and broken ranks may do to the control server, by raw sockets, while an honest rank goes on.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <cstring>
+#include <deque>
+
+#include "runtime/authentication.h"
+#include "runtime/bundle.h"
+#include "runtime/codec.h"
+#include "tests/unit/runtime/served.h"
+
+namespace cadre::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string text_of(std::span<const unsigned char> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// A client made from the protocol's description alone.
+class RawClient {
+ public:
+  explicit RawClient(const Served& served) : socket_(io_) {
+    socket_.connect(socket_address(served.endpoint()));
+    hello_ = std::string("CADRE\n\x01\x00\x01", 9) + text_of(random_bytes());
+  }
+
+  void say(const std::string& bytes) {
+    boost::system::error_code gone;
+    boost::asio::write(socket_, boost::asio::buffer(bytes), gone);
+  }
+  std::string hear(std::size_t size) {
+    std::string bytes(size, '\0');
+    boost::system::error_code end;
+    bytes.resize(boost::asio::read(socket_, boost::asio::buffer(bytes), end));
+    return bytes;
+  }
+  // True when the server closes; what it says before is dropped.
+  bool hear_end() {
+    std::string bytes(4096, '\0');
+    boost::system::error_code end;
+    while (!end) socket_.read_some(boost::asio::buffer(bytes), end);
+    return true;
+  }
+
+  // With a `proof_of` another token, the server closes.
+  void authenticate(const std::string& proof_of = kToken) {
+    say(hello_);
+    const std::string theirs = hear(hello_.size());
+    const Key session = hmac_sha256(proof_of, hello_ + theirs);
+    proof_ = text_of(hmac_sha256(session, "client"));
+    say(proof_);
+    EXPECT_TRUE(proof_of != kToken || hear(32) == text_of(hmac_sha256(session, "server")));
+    sealer_.emplace(hmac_sha256(session, "frames of the client"));
+  }
+  std::string frame(const std::string& payload) {
+    const auto length = static_cast<std::uint32_t>(payload.size());
+    std::string header(4, '\0');
+    std::memcpy(header.data(), &length, sizeof length);
+    return header + text_of(sealer_->tag(header, payload)) + payload;
+  }
+
+  std::string hello_, proof_;
+
+ private:
+  boost::asio::io_context io_;
+  ControlSocket socket_;
+  std::optional<FrameSealer> sealer_;
+};
+
+const std::string kNote = encode(MemberMessage(Note{false, "hello"}));
+
+// Each ends with the server closing the connection for the reason that is named.
+struct Attack {
+  const char* name;
+  ChannelEnd expected;
+  void (*act)(RawClient& client);
+};
+const Attack kAttacks[] = {
+    {"another protocol", ChannelEnd::kGarbage,
+     [](RawClient& it) { it.say("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" + std::string(64, ' ')); }},
+    {"zeros without end", ChannelEnd::kGarbage, [](RawClient& it) { it.say(std::string(1 << 20, '\0')); }},
+    {"another version", ChannelEnd::kVersion,
+     [](RawClient& it) {
+       it.hello_[6] = 2;
+       it.say(it.hello_);
+       EXPECT_EQ(it.hear(9), std::string("CADRE\n\x01\x00\x00", 9));
+     }},
+    {"a client that says it is the server", ChannelEnd::kGarbage,
+     [](RawClient& it) {
+       it.hello_[8] = 0;
+       it.say(it.hello_);
+     }},
+    {"an unknown role", ChannelEnd::kGarbage,
+     [](RawClient& it) {
+       it.hello_[8] = 3;
+       it.say(it.hello_);
+     }},
+    {"another token", ChannelEnd::kToken, [](RawClient& it) { it.authenticate("another"); }},
+    {"no token", ChannelEnd::kToken, [](RawClient& it) { it.authenticate(""); }},
+    {"its own hello and proof sent back", ChannelEnd::kToken,
+     [](RawClient& it) {
+       it.say(it.hello_);
+       it.say(it.hear(it.hello_.size()).substr(0, 32));
+     }},
+    {"a frame before the proof", ChannelEnd::kToken, [](RawClient& it) { it.say(it.hello_ + std::string(300, 'x')); }},
+    {"a frame of 16 MiB and a byte", ChannelEnd::kTooLong,
+     [](RawClient& it) {
+       it.authenticate();
+       it.say(std::string("\x01\x00\x00\x01", 4) + std::string(16, 't'));
+     }},
+    {"a frame of 4 GiB", ChannelEnd::kTooLong,
+     [](RawClient& it) {
+       it.authenticate();
+       it.say(std::string(20, '\xFF'));
+     }},
+    {"a forged tag", ChannelEnd::kForged,
+     [](RawClient& it) {
+       it.authenticate();
+       std::string frame = it.frame(kNote);
+       frame[4] ^= 1;
+       it.say(frame);
+     }},
+    {"a payload changed on the way", ChannelEnd::kForged,
+     [](RawClient& it) {
+       it.authenticate();
+       std::string frame = it.frame(kNote);
+       frame.back() ^= 1;
+       it.say(frame);
+     }},
+    {"a frame repeated", ChannelEnd::kForged,
+     [](RawClient& it) {
+       it.authenticate();
+       const std::string frame = it.frame(kNote);
+       it.say(frame + frame);
+     }},
+    {"two frames in the wrong order", ChannelEnd::kForged,
+     [](RawClient& it) {
+       it.authenticate();
+       const std::string first = it.frame(kNote), second = it.frame(kNote);
+       it.say(second + first);
+     }},
+    {"a frame left out", ChannelEnd::kForged,
+     [](RawClient& it) {
+       it.authenticate();
+       static_cast<void>(it.frame(kNote));
+       it.say(it.frame(kNote));
+     }},
+    {"no message", ChannelEnd::kMalformed,
+     [](RawClient& it) {
+       it.authenticate();
+       it.say(it.frame("\xFF no message"));
+     }},
+    {"an empty frame", ChannelEnd::kMalformed,
+     [](RawClient& it) {
+       it.authenticate();
+       it.say(it.frame(""));
+     }},
+    {"a message of the other direction", ChannelEnd::kMalformed,
+     [](RawClient& it) {
+       it.authenticate();
+       it.say(it.frame(encode(CoordinatorMessage(Commit{}))));
+     }},
+};
+
+TEST(Hostile, EachIsRefusedForItsReasonWhileAnHonestRankGoesOn) {
+  Served served;
+  ControlClient honest(served.options());
+  const Connection connection = served.connection();
+  std::uint64_t view = 0;
+  for (const Attack& attack : kAttacks) {
+    SCOPED_TRACE(attack.name);
+    const std::uint64_t before = served.ended(attack.expected);
+    RawClient client(served);
+    attack.act(client);
+    EXPECT_TRUE(client.hear_end());
+    EXPECT_EQ(served.ended(attack.expected), before + 1);
+    served.send(connection, Fence{{1, 0, ++view}});
+    EXPECT_EQ(honest.next(), CoordinatorMessage(Fence{{1, 0, view}}));
+  }
+  EXPECT_FALSE(served.closed.contains(connection));
+}
+
+TEST(Hostile, ARecordedConnectionCannotBePlayedAgain) {
+  Served served;
+  RawClient honest(served);
+  honest.authenticate();
+  const std::string recorded = honest.frame(kNote);
+  honest.say(recorded);
+  const Connection connection = served.connection();
+  ASSERT_TRUE(served.wait_for([&](Served& it) { return it.messages[connection].size() == 1; }));
+  RawClient player(served);
+  player.say(honest.hello_ + honest.proof_ + recorded);
+  EXPECT_TRUE(player.hear_end());
+  EXPECT_EQ(served.ended(ChannelEnd::kToken), 1u);
+}
+
+TEST(Hostile, WhoeverSaysNothingIsClosedAtTheDeadline) {
+  Served served({.handshake_deadline = 10ms});
+  RawClient silent(served), half(served);
+  half.say(half.hello_.substr(0, 20));
+  EXPECT_TRUE(silent.hear_end());
+  EXPECT_TRUE(half.hear_end());
+  EXPECT_EQ(served.ended(ChannelEnd::kSilent), 2u);
+}
+
+// With all places taken by silent strangers whose deadline is far away.
+TEST(Hostile, SilentStrangersDoNotLockOutAnHonestRank) {
+  Served served({.handshake_deadline = 1h, .half_open = 4, .handshake_grace = 20ms});
+  std::deque<RawClient> silent;
+  for (int i = 0; i < 12; ++i) silent.emplace_back(served);
+  ControlClient honest(served.options());
+  served.send(served.connection(), Welcome{});
+  EXPECT_EQ(honest.next(), CoordinatorMessage(Welcome{}));
+  EXPECT_GE(served.ended(ChannelEnd::kCrowded), 8u);
+}
+
+TEST(Hostile, APeerThatDoesNotReadIsClosedAndTheOthersAreServed) {
+  Served served({.limits = {.queue_bytes = std::size_t{1} << 20}});
+  RawClient slow(served);
+  slow.authenticate();
+  const Connection lost = served.connection(0);
+  ControlClient honest(served.options());
+  const Connection kept = served.connection(1);
+  const std::vector<Connection> both{lost, kept};
+  const CoordinatorMessage large = Refused{std::string(1 << 16, 'x')};
+  // As fast as the honest one takes them; the kernel holds some megabytes for the slow one.
+  bool closed = false;
+  for (int i = 0; i < 2000 && !closed; ++i) {
+    served.on_loop([&](ControlServer& server) {
+      server.broadcast(both, large);
+      closed = server.ended(ChannelEnd::kNotReading) > 0;
+    });
+    ASSERT_EQ(honest.next(), large);
+  }
+  ASSERT_TRUE(served.wait_for([&](const Served& it) { return it.closed.contains(lost); }));
+  EXPECT_EQ(served.closed[lost], ChannelEnd::kNotReading);
+  EXPECT_FALSE(served.closed.contains(kept));
+}
+
+// A relay's bundles are looked at as closely as a rank's frames.
+TEST(Hostile, ARelayThatBreaksTheRulesIsClosedWithAllThatItCarries) {
+  using Event = BundleItem::Event;
+  const std::string note = kNote;
+  const Bundle opens{{{Event::kOpen, {0}, "first"}, {Event::kFrame, {0}, note}}};
+  const std::vector<std::pair<const char*, std::string>> cases{
+      {"no bundle", "\x01"},
+      {"a number twice", encode(Bundle{{{Event::kOpen, {0}, "again"}}})},
+      {"no message", encode(Bundle{{{Event::kFrame, {0}, "\xFF"}}})},
+  };
+  Served served;
+  std::size_t others = 0;
+  for (const auto& [name, payload] : cases) {
+    SCOPED_TRACE(name);
+    RawClient relay(served);
+    relay.hello_[8] = 2;
+    relay.authenticate();
+    relay.say(relay.frame(encode(opens)));
+    const Connection connection = served.connection(others++);
+    ASSERT_TRUE(served.wait_for([&](Served& it) { return it.messages[connection].size() == 1; }));
+    relay.say(relay.frame(payload));
+    EXPECT_TRUE(relay.hear_end());
+    ASSERT_TRUE(served.wait_for([&](const Served& it) { return it.closed.contains(connection); }));
+    EXPECT_EQ(served.closed[connection], ChannelEnd::kMalformed);
+  }
+}
+
+}  // namespace
+}  // namespace cadre::runtime
