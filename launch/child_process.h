@@ -84,6 +84,10 @@ class ChildProcess {
   std::optional<Ended> ended_;
 };
 
+// Starts a process that is not ours: in a session of its own, with no parent that could end it or wait for it.
+// UserError and RunError as above.
+void start_detached(ChildOptions options);
+
 // Children of children whose parent ends become ours, so that they can be found and ended.
 void adopt_orphans();
 // The live children of this process, all threads together; zombies among them are reaped, but for `known`.

@@ -41,6 +41,7 @@ struct LaunchLimits {
 
 struct LaunchPlan {
   std::vector<IslandSpec> islands = {};
+  std::vector<std::string> other_hosts = {};  // of ranks that others start, such as a user's own mpirun
   std::vector<std::string> coordinator = {};  // command
   std::vector<std::string> rank = {};         // command; an absolute path first, the same on every host
   std::vector<std::pair<std::string, std::string>> environment = {};  // of coordinator and ranks, never a secret
@@ -69,7 +70,7 @@ struct LaunchResult {
 
 class Launcher {
  public:
-  // Binds the coordinator's sockets. UserError: no islands, a host that cannot be reached, a program that is missing.
+  // Binds the coordinator's sockets. UserError: no ranks, a host that cannot be reached, a program that is missing.
   Launcher(LaunchPlan plan, LaunchCallbacks callbacks);
   ~Launcher();
 
