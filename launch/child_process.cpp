@@ -44,7 +44,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // What happens between fork and exec: system calls only, no memory is taken. Says errno through `failure`.
-[[noreturn]] void become(const ChildOptions& options, char* const* words, char* const* variables, pid_t parent, int failure) {
+[[noreturn]] void become(const ChildOptions& options, char* const* words, char* const* variables, pid_t parent,
+                         int failure) {
   const auto fail = [&] {
     const int error = errno;
     static_cast<void>(!write(failure, &error, sizeof error));

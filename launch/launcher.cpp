@@ -76,13 +76,14 @@ class Launcher::Impl {
         logs_(plan_.logs),
         listeners_(listen_towards(hosts_of(plan_))),
         endpoints_(endpoints_of(listeners_)),
-        coordinator_(io_,
-                     {.command = plan_.coordinator,
-                      .environment = plan_.environment,
-                      .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
-                     listeners_, logs_,
-                     {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-                      .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
+        coordinator_(
+            io_,
+            {.command = plan_.coordinator,
+             .environment = plan_.environment,
+             .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
+            listeners_, logs_,
+            {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
+             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
 
   LaunchResult run();
   void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
@@ -195,8 +196,8 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   seat.boot_timer = std::make_unique<boost::asio::steady_timer>(io_, plan_.limits.boot);
   seat.boot_timer->async_wait([this, &seat](const Error& error) {
     if (error || seat.process->is_booted()) return;
-    failed_to_start(seat, runtime::say(seat.process->name(), " did not start within ",
-                                       plan_.limits.boot.count() / 1000.0, " s"));
+    failed_to_start(
+        seat, runtime::say(seat.process->name(), " did not start within ", plan_.limits.boot.count() / 1000.0, " s"));
   });
   seats_.push_back(std::move(made));
   logs_.launcher(runtime::say("mpirun of ", seat.process->name(), " is process ", seat.process->mpirun().pid()));

@@ -32,10 +32,10 @@ struct IslandSpec {
 };
 
 struct LaunchLimits {
-  std::chrono::milliseconds boot{60'000};  // from the start of an island to the end of its MPI
-  std::chrono::milliseconds drain{15'000};  // from the coordinator's end to the ranks'
+  std::chrono::milliseconds boot{60'000};      // from the start of an island to the end of its MPI
+  std::chrono::milliseconds drain{15'000};     // from the coordinator's end to the ranks'
   std::chrono::milliseconds terminate{7'000};  // from mpirun's SIGTERM (it kills its ranks within 5 s) to SIGKILL
-  std::chrono::milliseconds fail{5'000};  // that the coordinator has to record why the run fails
+  std::chrono::milliseconds fail{5'000};       // that the coordinator has to record why the run fails
   std::chrono::milliseconds deserted{60'000};  // that the coordinator may live on when no rank's process does
 };
 
@@ -64,8 +64,8 @@ struct LaunchCallbacks {
 
 struct LaunchResult {
   int exit_code = 0;
-  std::string reason = {};           // why, when the launcher itself ended the run; else empty
-  boost::json::object result = {};   // the coordinator's; empty when it has not said any
+  std::string reason = {};          // why, when the launcher itself ended the run; else empty
+  boost::json::object result = {};  // the coordinator's; empty when it has not said any
 };
 
 class Launcher {

@@ -53,10 +53,8 @@ std::string start_supervisor(const SupervisorStart& start) {
   const Descriptor log(open(start.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!log) throw runtime::RunError(start.log.string() + " cannot be written: " + std::strerror(errno));
   Pipe in = make_pipe(), out = make_pipe();
-  start_detached({.command = start.command,
-                  .stdin_fd = in.read.get(),
-                  .stdout_fd = out.write.get(),
-                  .stderr_fd = log.get()});
+  start_detached(
+      {.command = start.command, .stdin_fd = in.read.get(), .stdout_fd = out.write.get(), .stderr_fd = log.get()});
   in.read.reset();
   out.write.reset();
   // One that ends before it has read must not end us.
@@ -72,7 +70,8 @@ std::string start_supervisor(const SupervisorStart& start) {
   in.write.reset();
   const std::string answered = read_to_end(out.read.get());
   if (answered.starts_with(kFailure)) throw runtime::UserError(answered.substr(sizeof kFailure - 1));
-  if (answered.empty()) throw runtime::RunError("the run's supervisor ended before it said where; see " + start.log.string());
+  if (answered.empty())
+    throw runtime::RunError("the run's supervisor ended before it said where; see " + start.log.string());
   return answered;
 }
 

@@ -1,4 +1,5 @@
-// Stands in for a rank: boots by MPI, connects to the coordinator and says who it is, ends when that says so or is gone.
+// Stands in for a rank: boots by MPI, connects to the coordinator and says who it is, ends when that says so or is
+// gone.
 //
 //   FAKE_DEATH    "RANK:PLACE": this rank of the island ends by SIGKILL before_mpi, after_boot (not joined yet) or
 //                 joined; with before_mpi_exit by exit code 3
@@ -36,9 +37,10 @@ cadre::launch::MpiBoot boot_as_told(const std::string& self) {
   return cadre::launch::boot_from_first_rank([&](const std::vector<std::string>& hosts) {
     std::string list;
     for (const std::string& host : hosts) list += (list.empty() ? "" : ",") + host;
-    return cadre::launch::start_supervisor({.command = {self.substr(0, self.rfind('/')) + "/fake_run", "supervise", logs},
-                                            .message = list,
-                                            .log = std::string(logs) + "/launcher.log"});
+    return cadre::launch::start_supervisor(
+        {.command = {self.substr(0, self.rfind('/')) + "/fake_run", "supervise", logs},
+         .message = list,
+         .log = std::string(logs) + "/launcher.log"});
   });
 }
 

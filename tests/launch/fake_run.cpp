@@ -34,8 +34,7 @@ std::vector<std::string> hosts_in(const std::string& list) {
   return hosts;
 }
 
-launch::Boot boot_for(std::uint32_t island, std::uint32_t first_rank,
-                      const std::vector<runtime::Endpoint>& listening) {
+launch::Boot boot_for(std::uint32_t island, std::uint32_t first_rank, const std::vector<runtime::Endpoint>& listening) {
   return {.run_id = "fake",
           .token = "not for the command line",
           .coordinator = listening,
@@ -65,8 +64,11 @@ int run(int argc, char** argv) {
     plan.environment.emplace_back(word.substr(0, word.find('=')), word.substr(word.find('=') + 1));
   }
   using std::chrono::milliseconds;
-  plan.limits = {.boot = milliseconds(8000), .drain = milliseconds(1500), .terminate = milliseconds(3000),
-                 .fail = milliseconds(1000), .deserted = milliseconds(1000)};
+  plan.limits = {.boot = milliseconds(8000),
+                 .drain = milliseconds(1500),
+                 .terminate = milliseconds(3000),
+                 .fail = milliseconds(1000),
+                 .deserted = milliseconds(1000)};
   launch::Launcher launcher(
       plan, {.coordinator_boot = [](std::uint64_t term, const auto&) { return "term " + std::to_string(term); },
              .rank_boot = boot_for,
