@@ -1,6 +1,7 @@
 #include "launch/child_process.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,7 +44,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // What happens between fork and exec: system calls only, no memory is taken. Says errno through `failure`.
-[[noreturn]] void become(const ChildOptions& options, char* const* words, char* const* variables, pid_t parent, int failure) {
+[[noreturn]] void become(const ChildOptions& options, char* const* words, char* const* variables, pid_t parent,
+                         int failure) {
   const auto fail = [&] {
     const int error = errno;
     static_cast<void>(!write(failure, &error, sizeof error));
@@ -61,6 +63,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
 
+  // MPI and others leave descriptors open on exec; an old kernel's refusal costs nothing but those.
+  close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) fail();
   // First all out of the way of 0, 1 and 2, then into them.
@@ -77,7 +81,42 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   }
   execvpe(words[0], words, variables);
   fail();
-  _exit(127);
+  __builtin_unreachable();
+}
+
+// What a process needs before it can become another, since nothing may be allocated in between.
+struct Words {
+  explicit Words(const ChildOptions& options)
+      : command(options.command), environment(environment_with(options.environment)) {}
+  std::vector<std::string> command, environment;
+  std::vector<char*> words = pointers(command), variables = pointers(environment);
+};
+
+void reap(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+pid_t fork_or_throw() {
+  const pid_t pid = fork();
+  if (pid < 0) throw runtime::RunError(runtime::say("no process can be started: ", std::strerror(errno)));
+  return pid;
+}
+
+// The errno that the child says; 0 when it could be executed.
+int failure_said(Pipe& failure) {
+  failure.write.reset();
+  int error = 0;
+  ssize_t got = 0;
+  do {
+    got = read(failure.read.get(), &error, sizeof error);
+  } while (got < 0 && errno == EINTR);
+  return got == sizeof error ? error : 0;
+}
+
+[[noreturn]] void throw_not_executed(const std::string& program, int error) {
+  throw runtime::UserError(program + " cannot be executed: " + std::strerror(error));
 }
 
 }  // namespace
@@ -111,25 +150,14 @@ Ended of_shell_code(int code) {
 }
 
 ChildProcess::ChildProcess(const ChildOptions& options) : leads_group_(options.own_session) {
-  std::vector<std::string> command = options.command;
-  std::vector<std::string> environment = environment_with(options.environment);
-  const std::vector<char*> words = pointers(command), variables = pointers(environment);
+  const Words words(options);
   Pipe failure = make_pipe();
   const pid_t parent = getpid();
-  pid_ = fork();
-  if (pid_ < 0) throw runtime::RunError(runtime::say("no process can be started: ", std::strerror(errno)));
-  if (pid_ == 0) become(options, words.data(), variables.data(), parent, failure.write.get());
-  failure.write.reset();
-  int error = 0;
-  ssize_t got = 0;
-  do {
-    got = read(failure.read.get(), &error, sizeof error);
-  } while (got < 0 && errno == EINTR);
-  if (got == sizeof error) {
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    throw runtime::UserError(command[0] + " cannot be executed: " + std::strerror(error));
+  pid_ = fork_or_throw();
+  if (pid_ == 0) become(options, words.words.data(), words.variables.data(), parent, failure.write.get());
+  if (const int error = failure_said(failure); error != 0) {
+    reap(pid_);
+    throw_not_executed(options.command[0], error);
   }
 }
 
@@ -139,9 +167,7 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
 ChildProcess::~ChildProcess() {
   if (pid_ < 0 || ended_) return;
   signal_group(SIGKILL);
-  int status = 0;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
+  reap(pid_);
 }
 
 const std::optional<Ended>& ChildProcess::poll() {
@@ -156,6 +182,22 @@ void ChildProcess::signal(int number) {
 
 void ChildProcess::signal_group(int number) {
   if (pid_ > 0 && !ended_) kill(leads_group_ ? -pid_ : pid_, number);
+}
+
+void start_detached(ChildOptions options) {
+  options.own_session = true;
+  options.signal_on_our_death = 0;
+  const Words words(options);
+  Pipe failure = make_pipe();
+  const pid_t between = fork_or_throw();
+  if (between == 0) {
+    const pid_t child = fork();
+    if (child == 0) become(options, words.words.data(), words.variables.data(), 0, failure.write.get());
+    _exit(child < 0 ? 1 : 0);
+  }
+  const int error = failure_said(failure);
+  reap(between);
+  if (error != 0) throw_not_executed(options.command[0], error);
 }
 
 void adopt_orphans() {

@@ -40,12 +40,12 @@ struct Pipe {
 Pipe make_pipe();
 
 struct ChildOptions {
-  std::vector<std::string> command;                                      // the first is looked up in PATH
-  std::vector<std::pair<std::string, std::string>> environment = {};     // beside what this process has
-  int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;                     // -1: /dev/null
-  std::vector<int> inherited = {};                                       // under the same numbers; others are closed
-  bool own_session = false;                                              // no terminal's signal reaches it
-  int signal_on_our_death = 0;                                           // when the thread that started it ends
+  std::vector<std::string> command;                                   // the first is looked up in PATH
+  std::vector<std::pair<std::string, std::string>> environment = {};  // beside what this process has
+  int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;                  // -1: /dev/null
+  std::vector<int> inherited = {};                                    // under the same numbers; others are closed
+  bool own_session = false;                                           // no terminal's signal reaches it
+  int signal_on_our_death = 0;                                        // when the thread that started it ends
 };
 
 // How a process ended: by its exit code, or by a signal.
@@ -83,6 +83,10 @@ class ChildProcess {
   bool leads_group_ = false;
   std::optional<Ended> ended_;
 };
+
+// Starts a process that is not ours: in a session of its own, with no parent that could end it or wait for it.
+// UserError and RunError as above.
+void start_detached(ChildOptions options);
 
 // Children of children whose parent ends become ours, so that they can be found and ended.
 void adopt_orphans();

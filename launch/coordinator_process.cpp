@@ -18,7 +18,8 @@ constexpr std::size_t kLongestReport = 1 << 20;
 AfterEnd after_coordinator_ended(const CoordinatorLife& life) {
   if (life.ended.signal == 0) return {.exit_code = life.ended.code};
   if (life.has_result) {
-    return {.exit_code = kFailed, .reason = "the coordinator said its result, then was ended by " + describe(life.ended)};
+    return {.exit_code = kFailed,
+            .reason = "the coordinator said its result, then was ended by " + describe(life.ended)};
   }
   if (life.lived < kShortLife && life.short_lives + 1 >= kMaxShortLives) {
     return {.exit_code = kFailed,
@@ -98,8 +99,7 @@ void CoordinatorProcess::end_now() {
 void CoordinatorProcess::look() {
   if (is_final_ || !process_ || !process_->poll() || report_->is_open()) return;
   const Ended ended = *process_->ended();
-  const auto lived =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+  const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
   AfterEnd after = after_coordinator_ended(
       {.ended = ended, .has_result = !result_.empty(), .lived = lived, .short_lives = short_lives_});
   logs_.launcher(runtime::say("coordinator of term ", term_, " ended: ", describe(ended)));

@@ -10,8 +10,7 @@ namespace {
 // With --enable-recovery mpirun says nothing of a rank that was killed, or whose executable is missing, before the end
 // of MPI_Init, and the others wait in it for ever. So a shell watches each rank and says how it ended. It needs
 // nothing of ours, and so also speaks for a library that is missing. The rank ends with it (end_with_watcher).
-constexpr char kWatch[] =
-    "CADRE_WATCHER=$$ \"$0\" \"$@\"; code=$?; printf '\\ncadre-rank-ended %d\\n' $code; exit 0";
+constexpr char kWatch[] = "CADRE_WATCHER=$$ \"$0\" \"$@\"; code=$?; printf '\\ncadre-rank-ended %d\\n' $code; exit 0";
 
 constexpr std::size_t kLongestTag = 40;  // [65535,4294967295]<stdout>: and some
 
@@ -67,8 +66,8 @@ std::vector<std::string> island_command_line(const IslandCommand& island) {
     words.insert(words.end(), {"--mca", name, value});
   };
   if (island.is_root) words.push_back("--allow-run-as-root");
-  words.push_back("--enable-recovery");  // the others outlive a killed rank
-  words.push_back("--oversubscribe");    // how many ranks a machine bears is the user's word
+  words.push_back("--enable-recovery");              // the others outlive a killed rank
+  words.push_back("--oversubscribe");                // how many ranks a machine bears is the user's word
   words.insert(words.end(), {"--bind-to", "none"});  // two islands of one host would both take core 0
   words.push_back("--tag-output");
   // MPI carries one broadcast between processes of one host: plain TCP on loopback leaves nothing in /dev/shm when a

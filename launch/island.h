@@ -14,9 +14,9 @@ namespace cadre::launch {
 struct IslandCommand {
   std::string host = {};  // empty: this machine, without ssh
   std::uint32_t ranks = 1;
-  std::vector<std::string> rank_command = {};      // of each rank; an absolute path first, the same on every host
-  std::vector<std::string> variables = {};         // names that a remote rank gets from this process's environment
-  std::string scratch = {};                        // mpirun's own files; empty: /tmp
+  std::vector<std::string> rank_command = {};  // of each rank; an absolute path first, the same on every host
+  std::vector<std::string> variables = {};     // names that a remote rank gets from this process's environment
+  std::string scratch = {};                    // mpirun's own files; empty: /tmp
   bool is_root = false;
 };
 
@@ -25,7 +25,8 @@ std::vector<std::string> island_command_line(const IslandCommand& island);
 
 // What a rank's stdout may say to the launcher; everything else is log.
 inline constexpr char kBootedLine[] = "cadre-island-booted";  // once an island: all its ranks have what they need
-inline constexpr char kRankEndedLine[] = "cadre-rank-ended ";  // by the shell that watches the rank; a shell's $? follows
+inline constexpr char kRankEndedLine[] =
+    "cadre-rank-ended ";  // by the shell that watches the rank; a shell's $? follows
 
 // Takes mpirun's --tag-output apart. A tag may stand in the middle of a line, and one rank's after another's half line.
 class TaggedOutput {

@@ -45,9 +45,9 @@ bool is_ignored(int number) {
   return sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
-std::vector<std::string> hosts_of(const std::vector<IslandSpec>& islands) {
-  std::vector<std::string> hosts;
-  for (const IslandSpec& island : islands) hosts.push_back(island.host);
+std::vector<std::string> hosts_of(const LaunchPlan& plan) {
+  std::vector<std::string> hosts = plan.other_hosts;
+  for (const IslandSpec& island : plan.islands) hosts.push_back(island.host);
   return hosts;
 }
 
@@ -58,7 +58,8 @@ std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::
 }
 
 void check_plan(const LaunchPlan& plan) {
-  if (plan.islands.empty()) throw runtime::UserError("a run needs at least one rank");
+  if (plan.islands.empty() && plan.other_hosts.empty()) throw runtime::UserError("a run needs at least one rank");
+  if (plan.islands.empty()) return;
   CADRE_CHECK(!plan.rank.empty() && plan.rank[0].starts_with('/'), "the rank's command is no absolute path");
   if (access(plan.rank[0].c_str(), X_OK) != 0) {
     throw runtime::UserError(plan.rank[0] + ": expected a program that this user may execute");
@@ -73,15 +74,16 @@ class Launcher::Impl {
       : plan_(std::move(plan)),
         callbacks_(std::move(callbacks)),
         logs_(plan_.logs),
-        listeners_(listen_towards(hosts_of(plan_.islands))),
+        listeners_(listen_towards(hosts_of(plan_))),
         endpoints_(endpoints_of(listeners_)),
-        coordinator_(io_,
-                     {.command = plan_.coordinator,
-                      .environment = plan_.environment,
-                      .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
-                     listeners_, logs_,
-                     {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-                      .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
+        coordinator_(
+            io_,
+            {.command = plan_.coordinator,
+             .environment = plan_.environment,
+             .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
+            listeners_, logs_,
+            {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
+             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
 
   LaunchResult run();
   void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
@@ -111,6 +113,7 @@ class Launcher::Impl {
   void end_coordinator() { coordinator_.end_now(); }
   void kill_islands();
   void end_orphans();
+  bool is_deserted() const;
   void desert();
   std::vector<pid_t> own_children() const;
 
@@ -193,8 +196,8 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   seat.boot_timer = std::make_unique<boost::asio::steady_timer>(io_, plan_.limits.boot);
   seat.boot_timer->async_wait([this, &seat](const Error& error) {
     if (error || seat.process->is_booted()) return;
-    failed_to_start(seat, runtime::say(seat.process->name(), " did not start within ",
-                                       plan_.limits.boot.count() / 1000.0, " s"));
+    failed_to_start(
+        seat, runtime::say(seat.process->name(), " did not start within ", plan_.limits.boot.count() / 1000.0, " s"));
   });
   seats_.push_back(std::move(made));
   logs_.launcher(runtime::say("mpirun of ", seat.process->name(), " is process ", seat.process->mpirun().pid()));
@@ -247,8 +250,7 @@ void Launcher::Impl::look_at_islands() {
                           {"ranks", island.ranks()},
                           {"how", describe(ended)}});
   }
-  const bool is_deserted = std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
-  if (is_deserted && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
+  if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
   leave_when_over();
 }
 
@@ -278,9 +280,13 @@ void Launcher::Impl::fail(const std::string& reason) {
   after(plan_.limits.fail, &Impl::end_coordinator);
 }
 
+// Never without islands of ours: what others start is the coordinator's to judge.
+bool Launcher::Impl::is_deserted() const {
+  return !seats_.empty() && std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
+}
+
 void Launcher::Impl::desert() {
-  const bool is_deserted = std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
-  if (is_deserted) fail("no rank is left, and the coordinator does not end");
+  if (is_deserted()) fail("no rank is left, and the coordinator does not end");
 }
 
 void Launcher::Impl::coordinator_ended(const AfterEnd& end) {

@@ -32,15 +32,16 @@ struct IslandSpec {
 };
 
 struct LaunchLimits {
-  std::chrono::milliseconds boot{60'000};  // from the start of an island to the end of its MPI
-  std::chrono::milliseconds drain{15'000};  // from the coordinator's end to the ranks'
+  std::chrono::milliseconds boot{60'000};      // from the start of an island to the end of its MPI
+  std::chrono::milliseconds drain{15'000};     // from the coordinator's end to the ranks'
   std::chrono::milliseconds terminate{7'000};  // from mpirun's SIGTERM (it kills its ranks within 5 s) to SIGKILL
-  std::chrono::milliseconds fail{5'000};  // that the coordinator has to record why the run fails
+  std::chrono::milliseconds fail{5'000};       // that the coordinator has to record why the run fails
   std::chrono::milliseconds deserted{60'000};  // that the coordinator may live on when no rank's process does
 };
 
 struct LaunchPlan {
   std::vector<IslandSpec> islands = {};
+  std::vector<std::string> other_hosts = {};  // of ranks that others start, such as a user's own mpirun
   std::vector<std::string> coordinator = {};  // command
   std::vector<std::string> rank = {};         // command; an absolute path first, the same on every host
   std::vector<std::pair<std::string, std::string>> environment = {};  // of coordinator and ranks, never a secret
@@ -63,13 +64,13 @@ struct LaunchCallbacks {
 
 struct LaunchResult {
   int exit_code = 0;
-  std::string reason = {};           // why, when the launcher itself ended the run; else empty
-  boost::json::object result = {};   // the coordinator's; empty when it has not said any
+  std::string reason = {};          // why, when the launcher itself ended the run; else empty
+  boost::json::object result = {};  // the coordinator's; empty when it has not said any
 };
 
 class Launcher {
  public:
-  // Binds the coordinator's sockets. UserError: no islands, a host that cannot be reached, a program that is missing.
+  // Binds the coordinator's sockets. UserError: no ranks, a host that cannot be reached, a program that is missing.
   Launcher(LaunchPlan plan, LaunchCallbacks callbacks);
   ~Launcher();
 

@@ -5,10 +5,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 
 #include "launch/island.h"
 #include "runtime/error.h"
@@ -44,12 +47,12 @@ void check(int result, const char* what) {
   throw runtime::RunError(runtime::say(what, ": ", text));
 }
 
-// One broadcast of a size and one of the bytes; an empty message stops them all.
+// One broadcast of a size and one of the bytes. An empty message means that there is none.
 std::string broadcast(const std::string& message) {
   std::uint64_t size = message.size();
   check(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
-  if (size == 0 || size > kMaxMessageBytes) {
-    throw runtime::RunError(runtime::say("boot message: expected 1 to ", kMaxMessageBytes, " bytes, found ", size));
+  if (size > kMaxMessageBytes) {
+    throw runtime::RunError(runtime::say("boot message: expected at most ", kMaxMessageBytes, " bytes, found ", size));
   }
   std::string text = message;
   text.resize(size);
@@ -57,19 +60,20 @@ std::string broadcast(const std::string& message) {
   return text;
 }
 
-// Between MPI_Init and MPI_Finalize.
-MpiBoot boot(const std::string& message) {
-  int rank = 0, size = 1;
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  const std::string text = broadcast(message);
-  check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
-  MPI_Finalize();
-  return {.boot = parse_boot(text),
-          .rank = static_cast<std::uint32_t>(rank),
-          .local_rank = variable("OMPI_COMM_WORLD_LOCAL_RANK"),
-          .size = static_cast<std::uint32_t>(size)};
+// The different names, by rank; empty but at the first rank.
+std::vector<std::string> gather_hosts(int rank, int size) {
+  std::array<char, MPI_MAX_PROCESSOR_NAME> name = {};
+  int length = 0;
+  check(MPI_Get_processor_name(name.data(), &length), "MPI_Get_processor_name");
+  std::vector<char> names(rank == 0 ? name.size() * static_cast<std::size_t>(size) : 0);
+  check(MPI_Gather(name.data(), name.size(), MPI_CHAR, names.data(), name.size(), MPI_CHAR, 0, MPI_COMM_WORLD),
+        "MPI_Gather");
+  std::vector<std::string> hosts;
+  for (std::size_t at = 0; at < names.size(); at += name.size()) {
+    std::string host(&names[at], strnlen(&names[at], name.size()));
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) hosts.push_back(std::move(host));
+  }
+  return hosts;
 }
 
 // mpirun and its daemons end the shell; nobody else would end what it watches.
@@ -92,8 +96,7 @@ std::uint32_t rank_in_island() {
 
 MpiBoot boot_from_stdin() {
   end_with_watcher();
-  const std::string message = rank_in_island() == 0 ? read_stdin() : std::string();
-  MpiBoot result = boot_from_first_rank(message);
+  MpiBoot result = boot_from_first_rank([](const auto&) { return read_stdin(); });
   if (result.rank == 0) {
     const std::string line = std::string(kBootedLine) + "\n";
     if (write(STDOUT_FILENO, line.data(), line.size()) < 0) throw runtime::RunError("boot message: stdout is closed");
@@ -101,9 +104,29 @@ MpiBoot boot_from_stdin() {
   return result;
 }
 
-MpiBoot boot_from_first_rank(const std::string& message) {
+MpiBoot boot_from_first_rank(const std::function<std::string(const std::vector<std::string>& hosts)>& make_message) {
   check(MPI_Init(nullptr, nullptr), "MPI_Init");
-  return boot(message);
+  int rank = 0, size = 1;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const std::vector<std::string> hosts = gather_hosts(rank, size);
+  std::string message;
+  std::exception_ptr failure;
+  try {
+    if (rank == 0) message = make_message(hosts);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const std::string text = broadcast(message);
+  check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
+  MPI_Finalize();
+  if (failure) std::rethrow_exception(failure);
+  if (text.empty()) throw runtime::RunError("the first rank of this mpirun could not start the run");
+  return {.boot = parse_boot(text),
+          .rank = static_cast<std::uint32_t>(rank),
+          .local_rank = variable("OMPI_COMM_WORLD_LOCAL_RANK"),
+          .size = static_cast<std::uint32_t>(size)};
 }
 
 }  // namespace cadre::launch

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "launch/boot.h"
 
@@ -26,7 +28,8 @@ std::uint32_t rank_in_island();
 // In a rank that our launcher's mpirun started: the first rank reads the message from stdin, to its end. Ends with
 // the shell that watches it. UserError: the message is not one; RunError: MPI fails.
 MpiBoot boot_from_stdin();
-// In a rank of a user's own mpirun: the first rank brings the message, the others pass an empty one.
-MpiBoot boot_from_first_rank(const std::string& message);
+// In a rank of a user's own mpirun. The first rank is asked for the message, with the names of all hosts that have
+// ranks of this island; what it throws ends the others too, with a RunError of their own.
+MpiBoot boot_from_first_rank(const std::function<std::string(const std::vector<std::string>& hosts)>& make_message);
 
 }  // namespace cadre::launch

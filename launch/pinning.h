@@ -10,7 +10,7 @@ struct PinningRequest {
   std::vector<int> allowed = {};  // processors that this process may use, ascending
   std::uint32_t local_rank = 0;   // among the ranks of this host
   std::uint32_t local_size = 1;
-  std::uint32_t threads = 1;      // of each rank
+  std::uint32_t threads = 1;  // of each rank
 };
 
 // This rank's processors; empty where each rank cannot have as many as it has threads, and so none is pinned.

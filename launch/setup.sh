@@ -18,7 +18,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly build_packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config git python3-venv
   libyaml-cpp-dev libboost1.81-dev libboost-json1.81-dev libssl-dev libpcre2-dev
-  libgtest-dev libgmock-dev)
+  libgtest-dev libgmock-dev
+  openmpi-bin libopenmpi-dev openssh-client iproute2)
 readonly fuzz_packages=(clang-16 libclang-rt-16-dev)
 readonly sanitized_targets=(runtime_tests comm_tests)
 # One compile that sees LibTorch takes up to this much memory.

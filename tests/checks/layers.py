@@ -6,7 +6,9 @@ import re
 LAYERS = ("runtime", "comm", "trainer", "launch")  # each may include itself and those before it
 
 # What reads input builds without LibTorch, so that it compiles in seconds and can be fuzzed.
-WITHOUT_TORCH = ("runtime/", "comm/", "launch/doctor", "launch/machine", "launch/status", "trainer/config/",
+WITHOUT_TORCH = ("runtime/", "comm/", "launch/doctor", "launch/machine", "launch/status", "launch/child_process",
+                 "launch/coordinator_process", "launch/island", "launch/launcher", "launch/listener", "launch/mpi_boot",
+                 "launch/pinning", "launch/pipes", "launch/run_logs", "launch/supervisor", "trainer/config/",
                  "trainer/safetensors/", "trainer/model_folder/", "trainer/tokenizer/", "trainer/chat/",
                  "trainer/data/", "trainer/random/", "tests/fuzz/")
 TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")

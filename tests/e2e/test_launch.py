@@ -212,6 +212,51 @@ class LaunchTest(unittest.TestCase):
         self.check_end(run, 0)
         self.assertIn("not ended yet, so that mpirun is told to: the ranks 0 to 2", run.log("launcher"))
 
+    def own_mpirun(self, **orders):
+        """A user's own mpirun: the launcher is a supervisor that the first rank starts."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        logs = pathlib.Path(folder.name) / "logs"
+        mark = "LAUNCH_TEST_MARK=" + secrets.token_hex(8)
+        command = ["mpirun", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "--oversubscribe",
+                   "--enable-recovery", "-n", "3", BUILD / "fake_rank"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   env={**os.environ, **dict([mark.split("=")]), "FAKE_OWN": str(logs), "FAKE_RANKS": "3",
+                                        **{name: str(value) for name, value in orders.items()}})
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(lambda: [os.kill(pid, signal.SIGKILL) for pid in marked(mark)])
+        return process, mark, logs
+
+    def wait_until(self, condition):
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.02)
+
+    def test_users_own_mpirun(self):
+        process, mark, logs = self.own_mpirun()
+        self.assertEqual(process.wait(timeout=DEADLINE), 0)
+        self.wait_until(lambda: not marked(mark))
+        self.assertIn("the run ends with exit code 0", (logs / "launcher.log").read_text())
+
+    def test_supervisor_outlives_users_own_mpirun(self):
+        process, mark, logs = self.own_mpirun(FAKE_ENDS="on_stop")
+        self.wait_until(lambda: sum("fake_rank" in words for words in marked(mark).values()) >= 3)
+        self.wait_until(lambda: any("fake_coordinator" in words for words in marked(mark).values()))
+        process.kill()
+        process.wait()
+        supervisor, = (pid for pid, words in marked(mark).items() if "fake_run supervise" in words)
+        os.kill(supervisor, signal.SIGTERM)
+        self.wait_until(lambda: not marked(mark))
+        self.assertIn("the run ends with exit code 75", (logs / "launcher.log").read_text())
+
+    def test_supervisor_that_cannot_start(self):
+        process, mark, _ = self.own_mpirun(FAKE_OWN="/proc/nowhere")
+        self.assertNotEqual(process.wait(timeout=DEADLINE), None)
+        self.assertIn(b"/proc/nowhere/launcher.log cannot be written", process.stderr.read())
+        self.wait_until(lambda: not marked(mark))
+
 
 if __name__ == "__main__":
     unittest.main()

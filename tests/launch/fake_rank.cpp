@@ -1,8 +1,10 @@
-// Stands in for a rank: boots by MPI, connects to the coordinator and says who it is, ends when that says so or is gone.
+// Stands in for a rank: boots by MPI, connects to the coordinator and says who it is, ends when that says so or is
+// gone.
 //
 //   FAKE_DEATH    "RANK:PLACE": this rank of the island ends by SIGKILL before_mpi, after_boot (not joined yet) or
 //                 joined; with before_mpi_exit by exit code 3
 //   FAKE_STUBBORN the ranks do not end when the coordinator says so
+//   FAKE_OWN      a folder for logs: this is a rank of a user's own mpirun, and fake_run beside it supervises
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <string>
 
 #include "launch/mpi_boot.h"
+#include "launch/supervisor.h"
 
 namespace {
 
@@ -26,6 +29,19 @@ void maybe_die(const std::string& place) {
     _exit(3);
   }
   if (here == order) raise(SIGKILL);
+}
+
+cadre::launch::MpiBoot boot_as_told(const std::string& self) {
+  const char* logs = std::getenv("FAKE_OWN");
+  if (logs == nullptr) return cadre::launch::boot_from_stdin();
+  return cadre::launch::boot_from_first_rank([&](const std::vector<std::string>& hosts) {
+    std::string list;
+    for (const std::string& host : hosts) list += (list.empty() ? "" : ",") + host;
+    return cadre::launch::start_supervisor(
+        {.command = {self.substr(0, self.rfind('/')) + "/fake_run", "supervise", logs},
+         .message = list,
+         .log = std::string(logs) + "/launcher.log"});
+  });
 }
 
 int connect_to(const cadre::runtime::Endpoint& endpoint) {
@@ -41,10 +57,10 @@ int connect_to(const cadre::runtime::Endpoint& endpoint) {
 
 }  // namespace
 
-int main() {
+int main(int, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   maybe_die("before_mpi");
-  const cadre::launch::MpiBoot boot = cadre::launch::boot_from_stdin();
+  const cadre::launch::MpiBoot boot = boot_as_told(argv[0]);
   char host[256] = {};
   gethostname(host, sizeof host - 1);
   std::cerr << "rank " << boot.run_rank() << " on " << host << " of run " << boot.boot.run_id << std::endl;

@@ -2,12 +2,14 @@
 // last, {"exit_code", "reason", "result"}.
 //
 //   fake_run LOGS HOST:RANKS[,HOST:RANKS…] RANK_PROGRAM [NAME=VALUE…]    an empty HOST is this machine
+//   fake_run supervise LOGS    for the ranks of a user's own mpirun, whose hosts come on stdin
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
 
 #include "launch/exit_code.h"
 #include "launch/launcher.h"
+#include "launch/supervisor.h"
 #include "runtime/error.h"
 #include "runtime/json_print.h"
 
@@ -25,32 +27,53 @@ std::vector<launch::IslandSpec> islands(const std::string& text) {
   return result;
 }
 
+std::vector<std::string> hosts_in(const std::string& list) {
+  std::vector<std::string> hosts;
+  std::istringstream words(list);
+  for (std::string word; std::getline(words, word, ',');) hosts.push_back(word);
+  return hosts;
+}
+
+launch::Boot boot_for(std::uint32_t island, std::uint32_t first_rank, const std::vector<runtime::Endpoint>& listening) {
+  return {.run_id = "fake",
+          .token = "not for the command line",
+          .coordinator = listening,
+          .island = island,
+          .first_rank = first_rank};
+}
+
+void print(const boost::json::object& line) {
+  std::cout << runtime::json_line(line) << std::endl;
+}
+
 int run(int argc, char** argv) {
-  if (argc < 4) throw runtime::UserError("fake_run LOGS HOST:RANKS RANK_PROGRAM [NAME=VALUE…]");
-  launch::LaunchPlan plan{.islands = islands(argv[2]),
-                          .coordinator = {std::string(argv[0]).substr(0, std::string(argv[0]).rfind('/')) +
-                                          "/fake_coordinator"},
-                          .rank = {argv[3]},
-                          .logs = argv[1]};
+  if (argc < 3) throw runtime::UserError("fake_run LOGS HOST:RANKS RANK_PROGRAM [NAME=VALUE…]");
+  const bool supervises = std::string(argv[1]) == "supervise";
+  const std::string self = argv[0];
+  launch::LaunchPlan plan{.coordinator = {self.substr(0, self.rfind('/')) + "/fake_coordinator"}};
+  if (supervises) {
+    plan.logs = argv[2];
+    plan.other_hosts = hosts_in(launch::receive_message());
+  } else {
+    plan.logs = argv[1];
+    plan.islands = islands(argv[2]);
+    plan.rank = {argv[3]};
+  }
   for (int i = 4; i < argc; ++i) {
     const std::string word = argv[i];
     plan.environment.emplace_back(word.substr(0, word.find('=')), word.substr(word.find('=') + 1));
   }
   using std::chrono::milliseconds;
-  plan.limits = {.boot = milliseconds(8000), .drain = milliseconds(1500), .terminate = milliseconds(3000),
-                 .fail = milliseconds(1000), .deserted = milliseconds(1000)};
-  const auto print = [](const boost::json::object& line) { std::cout << runtime::json_line(line) << std::endl; };
+  plan.limits = {.boot = milliseconds(8000),
+                 .drain = milliseconds(1500),
+                 .terminate = milliseconds(3000),
+                 .fail = milliseconds(1000),
+                 .deserted = milliseconds(1000)};
   launch::Launcher launcher(
       plan, {.coordinator_boot = [](std::uint64_t term, const auto&) { return "term " + std::to_string(term); },
-             .rank_boot =
-                 [](std::uint32_t island, std::uint32_t first_rank, const std::vector<runtime::Endpoint>& listening) {
-                   return launch::Boot{.run_id = "fake",
-                                       .token = "not for the command line",
-                                       .coordinator = listening,
-                                       .island = island,
-                                       .first_rank = first_rank};
-                 },
+             .rank_boot = boot_for,
              .on_report = print});
+  if (supervises) launch::answer(boot_for(0, 0, launcher.listening()));
   const launch::LaunchResult result = launcher.run();
   print({{"exit_code", result.exit_code}, {"reason", result.reason}, {"result", result.result}});
   return result.exit_code;

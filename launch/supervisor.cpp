@@ -1,0 +1,90 @@
+#include "launch/supervisor.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "launch/child_process.h"
+#include "runtime/error.h"
+
+namespace cadre::launch {
+namespace {
+
+constexpr std::size_t kMaxBytes = 8 << 20;
+constexpr char kFailure[] = "failed: ";  // no Boot begins with it
+
+std::string read_to_end(int from) {
+  std::string text;
+  char block[4096];
+  for (;;) {
+    const ssize_t got = read(from, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw runtime::RunError(runtime::say("supervisor: a pipe cannot be read: ", std::strerror(errno)));
+    if (got == 0) return text;
+    text.append(block, static_cast<std::size_t>(got));
+    if (text.size() > kMaxBytes) throw runtime::RunError("supervisor: a message of more than 8 MiB");
+  }
+}
+
+void write_all(int to, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(to, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw runtime::RunError(runtime::say("supervisor: a pipe is closed: ", std::strerror(errno)));
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+// Ends the conversation: the first rank reads to the end.
+void say_and_close(const std::string& text) {
+  write_all(STDOUT_FILENO, text);
+  const Descriptor null(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!null || dup2(null.get(), STDOUT_FILENO) < 0) throw runtime::RunError("supervisor: /dev/null cannot be opened");
+}
+
+}  // namespace
+
+std::string start_supervisor(const SupervisorStart& start) {
+  std::error_code ignored;
+  std::filesystem::create_directories(start.log.parent_path(), ignored);
+  const Descriptor log(open(start.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!log) throw runtime::RunError(start.log.string() + " cannot be written: " + std::strerror(errno));
+  Pipe in = make_pipe(), out = make_pipe();
+  start_detached(
+      {.command = start.command, .stdin_fd = in.read.get(), .stdout_fd = out.write.get(), .stderr_fd = log.get()});
+  in.read.reset();
+  out.write.reset();
+  // One that ends before it has read must not end us.
+  struct sigaction ignore = {}, before = {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, &before);
+  try {
+    write_all(in.write.get(), start.message);
+  } catch (const runtime::RunError&) {
+    // Its answer, or that there is none, says more.
+  }
+  sigaction(SIGPIPE, &before, nullptr);
+  in.write.reset();
+  const std::string answered = read_to_end(out.read.get());
+  if (answered.starts_with(kFailure)) throw runtime::UserError(answered.substr(sizeof kFailure - 1));
+  if (answered.empty())
+    throw runtime::RunError("the run's supervisor ended before it said where; see " + start.log.string());
+  return answered;
+}
+
+std::string receive_message() {
+  return read_to_end(STDIN_FILENO);
+}
+
+void answer(const Boot& boot) {
+  say_and_close(print_boot(boot));
+}
+
+void answer_failure(const std::string& reason) {
+  say_and_close(kFailure + reason);
+}
+
+}  // namespace cadre::launch

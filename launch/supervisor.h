@@ -1,0 +1,29 @@
+// Under a user's own `mpirun -n 8 cadre train CONFIG` nobody of ours outlives the ranks, as the launcher does. So the
+// first rank starts one: a process in a session of its own that runs a Launcher without islands, keeps the coordinator
+// alive and ends with it. It talks to the rank that started it once, by pipes: a message in, a Boot back.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "launch/boot.h"
+
+namespace cadre::launch {
+
+struct SupervisorStart {
+  std::vector<std::string> command = {};
+  std::string message = {};        // what receive_message() returns there
+  std::filesystem::path log = {};  // its stderr: mpirun would wait for whoever holds the rank's own
+};
+
+// In the first rank, while boot_from_first_rank() asks for the message: returns the supervisor's answer, which is that
+// message. UserError or RunError, with the supervisor's own words, when it gives none.
+std::string start_supervisor(const SupervisorStart& start);
+
+// In the supervisor, in this order.
+std::string receive_message();
+void answer(const Boot& boot);
+void answer_failure(const std::string& reason);
+
+}  // namespace cadre::launch

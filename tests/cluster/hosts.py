@@ -1,0 +1,93 @@
+"""Hosts made of network namespaces on one bridge, each with an address and a host name of its own, and a remote shell
+that runs a command in one. This machine is a further host, at the bridge's own address."""
+
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+
+
+def why_not():
+    """A sentence, where namespaces cannot be made here; else None."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for tool in ("ip", "unshare", "mpirun"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    probe = Hosts([])
+    try:
+        probe.make()
+    except subprocess.CalledProcessError as error:
+        return f"no network namespace or bridge can be made here: {error.stderr.decode().strip()}"
+    finally:
+        probe.remove()
+    return None
+
+
+class Hosts:
+    """with Hosts(["a", "b"]) as hosts: addresses, and the environment in which mpirun and names reach them."""
+
+    def __init__(self, names, network="10.213.77"):
+        self.names = names
+        self.network = network
+        self.key = secrets.token_hex(3)  # interface names have 15 bytes
+
+
+    def __enter__(self):
+        try:
+            self.make()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+    def address(self, name):
+        return f"{self.network}.{2 + self.names.index(name)}"
+
+    def namespace(self, name):
+        return f"cadre-{self.key}-{name}"
+
+    def make(self):
+        bridge = f"cb{self.key}"
+        ip("link", "add", bridge, "type", "bridge")
+        ip("addr", "add", f"{self.network}.1/24", "dev", bridge)
+        ip("link", "set", bridge, "up")
+        for name in self.names:
+            space, outer = self.namespace(name), f"cv{self.key}{name}"
+            ip("netns", "add", space)
+            ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("link", "set", outer, "master", bridge, "up")
+            ip("-n", space, "addr", "add", f"{self.address(name)}/24", "dev", "eth0")
+            ip("-n", space, "link", "set", "eth0", "up")
+            ip("-n", space, "link", "set", "lo", "up")
+
+    def remove(self):
+        for name in self.names:
+            ip("netns", "del", self.namespace(name), check=False)
+            ip("link", "del", f"cv{self.key}{name}", check=False)  # where the namespace was not made
+        ip("link", "del", f"cb{self.key}", check=False)
+
+    def cut(self, name):
+        """Takes the host's cable out."""
+        ip("link", "set", f"cv{self.key}{name}", "down")
+
+    def remote_shell(self, folder, hides=None):
+        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> a folder that is empty there."""
+        cases = []
+        for name in self.names:
+            hide = f"mount -t tmpfs none '{hides[name]}'; " if hides and name in hides else ""
+            cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
+                         f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
+        script = pathlib.Path(folder) / "remote_shell"
+        script.write_text("#!/bin/sh\nhost=$1\nshift\ncase $host in\n" + "\n".join(cases) +
+                          "\n*)\n  echo \"remote_shell: no host $host\" >&2\n  exit 255 ;;\nesac\n")
+        script.chmod(0o755)
+        return script
+
+
+def ip(*words, check=True):
+    subprocess.run(["ip", *words], check=check, capture_output=True, timeout=20)
