@@ -3,17 +3,11 @@
 // this one is fixed, so the result is a function of the micro-batches alone.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <span>
 #include <vector>
 
 namespace cadre::comm {
-
-// Where a range of `size` > 1 micro-batches splits: the number that go left.
-constexpr std::size_t split_of(std::size_t size) {
-  return std::bit_floor(size - 1);
-}
 
 // to[i] += from[i]: the left operand of the tree is `to`.
 void add_in_place(std::span<float> to, std::span<const float> from);

@@ -78,7 +78,7 @@ python_suite() {
 
 unit() {
   local program
-  for program in unit_tests tensor_tests; do
+  for program in runtime_tests comm_tests unit_tests tensor_tests; do
     limited 900 unit "$program" .venv/bin/python tests/report.py gtest "$records" unit "build/$program"
   done
   limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks

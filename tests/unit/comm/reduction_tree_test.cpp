@@ -4,22 +4,18 @@
 
 #include <random>
 
+#include "runtime/micro_batches.h"
+
 namespace cadre::comm {
 namespace {
 
 // The tree by its definition: a range splits at the largest power of two below its size.
 std::vector<float> by_definition(std::span<const std::vector<float>> operands) {
   if (operands.size() == 1) return operands[0];
-  const std::size_t left = split_of(operands.size());
+  const std::size_t left = runtime::split_of(static_cast<std::uint32_t>(operands.size()));
   std::vector<float> sum = by_definition(operands.first(left));
   add_in_place(sum, by_definition(operands.subspan(left)));
   return sum;
-}
-
-TEST(ReductionTree, SplitsAtTheLargestPowerOfTwoBelow) {
-  const std::vector<std::pair<std::size_t, std::size_t>> expected{{2, 1}, {3, 2}, {4, 2},  {5, 4},
-                                                                  {8, 4}, {9, 8}, {17, 16}};
-  for (const auto& [size, left] : expected) EXPECT_EQ(split_of(size), left) << size;
 }
 
 TEST(ReductionTree, TreeSumGivesTheBitsOfTheDefinition) {

@@ -1,0 +1,28 @@
+// What a process of a run is told when it starts: never on a command line, where others could read the token.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/members.h"
+
+namespace cadre::launch {
+
+struct Boot {
+  std::string run_id = {};
+  std::string token = {};  // the run's secret: 32 random bytes
+  std::vector<runtime::Endpoint> coordinator = {};
+  std::uint32_t island = 0;
+  std::uint32_t first_rank = 0;    // of the island; its others follow
+  std::string configuration = {};  // resolved, as config::describe prints it
+  std::string chat_template_date = {};
+
+  bool operator==(const Boot&) const = default;
+};
+
+// One JSON object; parse_boot() throws UserError for anything else, and for more than 4 MB.
+std::string print_boot(const Boot& boot);
+Boot parse_boot(const std::string& text);
+
+}  // namespace cadre::launch

@@ -1,0 +1,14 @@
+#include "runtime/members.h"
+
+#include <algorithm>
+
+namespace cadre::runtime {
+
+std::optional<std::size_t> View::index_of(Rank rank) const {
+  const auto at = std::lower_bound(members.begin(), members.end(), rank,
+                                   [](const Member& member, Rank wanted) { return member.rank < wanted; });
+  if (at == members.end() || at->rank != rank) return std::nullopt;
+  return static_cast<std::size_t>(at - members.begin());
+}
+
+}  // namespace cadre::runtime

@@ -1,0 +1,182 @@
+// What ranks and coordinator say to each other once a connection is authenticated. Values only; encoding is in codec.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "runtime/members.h"
+#include "runtime/order.h"
+#include "runtime/workload.h"
+
+namespace cadre::runtime {
+
+// ---- rank → coordinator
+
+// The first message. `self.rank` is the number that the launcher gave, or kAnyRank; endpoints may still be empty.
+struct Join {
+  Member self;
+  bool operator==(const Join&) const = default;
+};
+
+// Model and data are loaded: the rank can be put into a view.
+struct Ready {
+  Workload workload;
+  std::vector<Endpoint> endpoints;  // of its transport
+  bool operator==(const Ready&) const = default;
+};
+
+struct MicroBatchResult {
+  std::uint32_t index = 0;
+  double loss_sum = 0;  // over its trained tokens
+  std::uint64_t tokens = 0, trained_tokens = 0;
+  std::vector<std::uint32_t> samples = {};  // rows of the dataset
+  bool operator==(const MicroBatchResult&) const = default;
+};
+
+// Sent after each micro-batch (or unit of evaluation): what the progress limit looks at.
+struct Progress {
+  Stamp stamp;
+  std::uint64_t step = 0;
+  MicroBatchResult result;
+  bool operator==(const Progress&) const = default;
+};
+
+struct ChunkNorm {
+  std::uint64_t chunk = 0;
+  double squares = 0;  // Σ gradient² of the chunk
+  bool operator==(const ChunkNorm&) const = default;
+};
+
+// The vote: this rank holds all that it needs to apply the update.
+struct Prepared {
+  Stamp stamp;
+  std::uint64_t step = 0;
+  std::vector<ChunkNorm> norms;             // of the chunks that it owns, ascending
+  std::vector<std::uint64_t> copy_digests;  // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
+  std::uint64_t parameters_digest = 0;      // of all parameters, before this update
+  double compute_seconds = 0, exchange_seconds = 0;
+  bool operator==(const Prepared&) const = default;
+};
+
+struct UnitLoss {
+  std::uint32_t unit = 0;
+  double loss_sum = 0;
+  std::uint64_t trained_tokens = 0;
+  bool operator==(const UnitLoss&) const = default;
+};
+
+struct Evaluated {
+  Stamp stamp;
+  std::uint64_t step = 0;
+  std::vector<UnitLoss> units;
+  bool operator==(const Evaluated&) const = default;
+};
+
+// The answer to a Fence.
+struct Report {
+  Stamp stamp;                            // the view that is left
+  std::uint64_t committed = 0;            // updates applied and gathered
+  std::uint64_t step = 0;                 // the step in hand
+  std::vector<Range> held;                // whole nodes of its tree that it holds
+  std::vector<MicroBatchResult> results;  // of the leaves in `held`
+  bool operator==(const Report&) const = default;
+};
+
+// A shard of the checkpoint of `step` is on disk.
+struct ShardWritten {
+  Stamp stamp;
+  std::uint64_t step = 0;
+  std::string file, sha256;
+  std::uint64_t bytes = 0;
+  bool operator==(const ShardWritten&) const = default;
+};
+
+struct ShardFailed {
+  Stamp stamp;
+  std::uint64_t step = 0;
+  std::string reason;
+  bool operator==(const ShardFailed&) const = default;
+};
+
+struct ResultWritten {
+  Stamp stamp;
+  std::map<std::string, std::string> sha256;  // of each file
+  std::string of;                             // which step's parameters, in words
+  bool operator==(const ResultWritten&) const = default;
+};
+
+// This rank cannot go on, and nor would another in its place: the run ends with this reason.
+struct Failed {
+  bool user_can_mend = false;  // exit code 2, else 1
+  std::string reason;
+  bool operator==(const Failed&) const = default;
+};
+
+// A line that the user should see.
+struct Note {
+  bool warning = false;
+  std::string text;
+  bool operator==(const Note&) const = default;
+};
+
+struct Heartbeat {
+  bool operator==(const Heartbeat&) const = default;
+};
+
+using MemberMessage = std::variant<Join, Ready, Progress, Prepared, Evaluated, Report, ShardWritten, ShardFailed,
+                                   ResultWritten, Failed, Note, Heartbeat>;
+
+// ---- coordinator → rank
+
+// The answer to Join.
+struct Welcome {
+  Stamp stamp;
+  Rank rank = 0;
+  std::uint32_t incarnation = 0;
+  bool operator==(const Welcome&) const = default;
+};
+
+struct Refused {
+  std::string reason;
+  bool operator==(const Refused&) const = default;
+};
+
+// Abort whatever you wait for, forget `stamp` and report.
+struct Fence {
+  Stamp stamp;
+  bool operator==(const Fence&) const = default;
+};
+
+struct NewView {
+  View view;
+  // The checkpoint's folder to load before the order, empty: the seeded start. Only where `load` is true; otherwise
+  // the members go on from what they have.
+  bool load = false;
+  std::string checkpoint;
+  std::uint32_t state_copies = 2;
+  Order order;
+  bool operator==(const NewView&) const = default;
+};
+
+struct Commit {
+  Stamp stamp;
+  std::uint64_t step = 0;  // the update that is decided
+  bool apply = true;       // false: skipped, on every rank
+  double clip_scale = 1;   // the factor of every gradient
+  Order next;
+  bool operator==(const Commit&) const = default;
+};
+
+// The next order where there was nothing to commit (after an evaluation).
+struct Proceed {
+  Stamp stamp;
+  Order next;
+  bool operator==(const Proceed&) const = default;
+};
+
+using CoordinatorMessage = std::variant<Welcome, Refused, Fence, NewView, Commit, Proceed>;
+
+}  // namespace cadre::runtime

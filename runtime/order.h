@@ -1,0 +1,37 @@
+// What the coordinator tells the members of a view to do next.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/micro_batches.h"
+
+namespace cadre::runtime {
+
+// One member's part of a step. `held` are nodes of the tree that it has from before a view change; `compute` it
+// computes.
+struct Share {
+  std::vector<Range> held = {}, compute = {};
+
+  bool operator==(const Share&) const = default;
+};
+
+struct Order {
+  enum class Kind : std::uint8_t {
+    kTrain,        // compute update `step` and vote
+    kEvaluate,     // validation loss of the parameters after `step` updates
+    kWriteResult,  // the member with the lowest rank writes and verifies the result
+    kEnd,          // leave
+  };
+  Kind kind = Kind::kTrain;
+  std::uint64_t step = 0;          // updates committed so far
+  bool snapshot = false;           // write a checkpoint of the state after `step` updates, in the background
+  std::vector<Share> shares = {};  // one a member of the view; empty: share_out() among all
+  std::string checkpoint = {};     // kWriteResult: folder of the checkpoint to take parameters from; empty: the current
+  std::string reason = {};         // kEnd
+
+  bool operator==(const Order&) const = default;
+};
+
+}  // namespace cadre::runtime
