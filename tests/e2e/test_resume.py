@@ -242,6 +242,28 @@ class ResumeTest(unittest.TestCase):
         self.assertEqual(ended.code, DONE, ended.err)
         self.assert_equal_bits(run, self.adapter_run)
 
+    def test_refused_start_leaves_the_record_alone(self):
+        config, run = self.config("refused", save_steps=2)
+
+        def refuse(status):
+            before = (run / "run.json").read_bytes()
+            for option in (("--learning_rate", "0.02"), ("--resume_from_checkpoint", str(self.folder / "nowhere"))):
+                with self.subTest(f"{status} {option[0]}"):
+                    ended = cadre("train", config, "--quiet", *option)
+                    self.assertEqual(ended.code, USER_MUST_MEND, ended.err)
+                    self.assertEqual((run / "run.json").read_bytes(), before)
+                    self.assertIn(f"{run}: {status}", cadre("status", run).out)
+
+        self.kill_after(config, 3)
+        refuse("interrupted")
+        with Live("train", config) as live:
+            live.wait_for_line(r"step \d+/")
+            live.send(signal.SIGTERM)
+            self.assertEqual(live.end().code, RESUMABLE)
+        refuse("stopped (a signal asked for it)")
+        self.assertEqual(cadre("train", config).code, DONE)
+        self.assert_equal_bits(run, self.adapter_run)
+
     def test_changed_instructions_or_build(self):
         config, run = self.config("elsewhere", save_steps=2)
         self.kill_after(config, 3)

@@ -9,7 +9,6 @@
 
 #include "runtime/files.h"
 #include "tests/unit/runtime/scratch_folder.h"
-#include "trainer/safetensors/writer.h"
 
 namespace cadre::runtime {
 namespace {
@@ -49,23 +48,6 @@ TEST(CutFilesDeathTest, NameTheFile) {
   put(folder / "whole", std::string(100000, 'x'));
   EXPECT_EXIT(touch_a_cut_file_among_others(folder), testing::ExitedWithCode(1),
               "^cadre: [^\n]*/cut: was cut short, or its disk failed, while it was in use; [^\n]*\n$");
-}
-
-void touch_a_cut_tensor(const fs::path& path) {
-  end_with_a_word_on_cut_files();
-  const safetensors::File file(path);
-  fs::resize_file(path, 200);
-  touch_all(file.find("a")->bytes);
-}
-
-TEST(CutFilesDeathTest, NameASafetensorsFileThatIsCutAfterItWasOpened) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const ScratchFolder folder;
-  const std::string content(50000, 'x');
-  safetensors::write(folder / "model.safetensors",
-                     {{"a", {safetensors::Dtype::kU8, {50000}, std::as_bytes(std::span(content))}}});
-  EXPECT_EXIT(touch_a_cut_tensor(folder / "model.safetensors"), testing::ExitedWithCode(1),
-              "/model.safetensors: was cut short");
 }
 
 void touch_a_cut_file_that_is_not_ours(const fs::path& path) {

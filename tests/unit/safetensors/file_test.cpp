@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+
+#include "runtime/cut_files.h"
 #include "runtime/error.h"
 #include "tests/unit/runtime/scratch_folder.h"
+#include "trainer/safetensors/writer.h"
 
 namespace cadre::safetensors {
 namespace {
@@ -135,6 +139,25 @@ TEST(Safetensors, MapsAFile) {
   const std::byte* bytes = file.find("a")->bytes.data();
   const File moved = std::move(file);
   EXPECT_EQ(moved.find("a")->bytes.data(), bytes);
+}
+
+unsigned touch_a_cut_tensor(const std::filesystem::path& path) {
+  runtime::end_with_a_word_on_cut_files();
+  const File file(path);
+  std::filesystem::resize_file(path, 200);
+  unsigned sum = 0;
+  for (const std::byte byte : file.find("a")->bytes) sum += std::to_integer<unsigned>(byte);
+  return sum;
+}
+
+TEST(SafetensorsFileDeathTest, IsNamedWhenItIsCutAfterItWasOpened) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const runtime::ScratchFolder folder;
+  const std::string content(50000, 'x');
+  write(folder / "model.safetensors", {{"a", {Dtype::kU8, {50000}, std::as_bytes(std::span(content))}}});
+  // The sum is used, so that the bytes are read.
+  EXPECT_EXIT(std::printf("%u", touch_a_cut_tensor(folder / "model.safetensors")), testing::ExitedWithCode(1),
+              "/model.safetensors: was cut short");
 }
 
 }  // namespace
