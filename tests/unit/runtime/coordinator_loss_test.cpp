@@ -134,6 +134,20 @@ TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   EXPECT_EQ(world.rollbacks[0].generation, 1U);
 }
 
+// Before the first vote after a load, what a survivor has may be of before.
+TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
+  for (const bool loaded : {false, true}) {
+    SimulatedWorld world = world_of(3, true, 1);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      const bool now = loaded ? !w.evaluations.empty() : w.coordinator().view().size() > 0;
+      if (now && !std::exchange(killed, true)) w.kill(1);
+    });
+    expect_success(world);
+    EXPECT_EQ(world.rollbacks.size(), loaded ? 0U : 1U);
+  }
+}
+
 TEST(CoordinatorRecovery, WithTooFewRanksTheRunFails) {
   CoordinatorOptions options = options_for(3, false);
   options.min_ranks = 2;
