@@ -116,6 +116,12 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
     runtime::LoadableCheckpoint other{named, runtime::read_manifest(named)};
     if (!from || from->manifest.step < other.manifest.step) from = std::move(other);
   }
+  const runtime::TermHistory history = runtime::read_terms(folder_);
+  for (const std::string& problem : history.problems) say(problem, true);
+  options.last_view = history.view;
+  options.last_generation = history.generation;
+  boot_.term = std::max(boot_.term, history.last_term + 1);
+  options.term = boot_.term;
   if (from) {
     options.start = {.folder = from->folder.string(), .manifest = from->manifest};
     start_step_ = from->manifest.step;
@@ -140,7 +146,10 @@ int CoordinatorShell::run() {
 
 void CoordinatorShell::give_up(const std::string& reason) {
   if (exit_code_) return;
-  finish({.outcome = runtime::RunOutcome::kFailed, .reason = reason});
+  runtime::Finished end;
+  end.outcome = runtime::RunOutcome::kFailed;
+  end.reason = reason;
+  finish(end);
 }
 
 void CoordinatorShell::on_open(runtime::Connection, const std::string&) {

@@ -23,7 +23,7 @@
 namespace cadre::launch {
 
 // One thread runs it all but the publishing of checkpoints.
-class CoordinatorShell : private runtime::ControlHandler {
+class CoordinatorShell : public runtime::ControlHandler {
  public:
   struct Descriptors {
     std::vector<int> listeners = {};

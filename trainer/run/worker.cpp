@@ -214,7 +214,8 @@ void Worker::write_the_result(const runtime::Order& order) {
 
 void Worker::report(const runtime::Fence&) {
   interruption_.watch(nullptr);
-  runtime::Report answer{.committed = committed_};
+  runtime::Report answer;
+  answer.committed = committed_;
   if (place_) answer.stamp = place_->view.stamp;
   if (step_ && step_->step() == committed_) {
     answer.step = step_->step();

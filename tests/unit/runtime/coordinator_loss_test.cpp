@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/placement.h"
 #include "tests/unit/runtime/simulated_world.h"
 
 namespace cadre::runtime {
@@ -122,6 +123,49 @@ TEST(CoordinatorRecovery, OnlyWhatWasLostIsComputedAgain) {
   }
 }
 
+// Each view's first commit proves that its holders have their chunks: one rank after the other may go.
+TEST(CoordinatorRecovery, CopiesAreMadeAgainAfterALoss) {
+  SimulatedWorld world = world_of(4, true, 3);
+  world.run([&](SimulatedWorld& w) {
+    if (w.finished || w.done() % 2 == 0) return;
+    const Rank victim = static_cast<Rank>(w.done() / 2);
+    if (w.alive() == 4U - victim && victim < 3) w.kill(victim);
+  });
+  expect_success(world);
+  EXPECT_EQ(world.alive(), 1U);
+  EXPECT_TRUE(world.rollbacks.empty());
+}
+
+// Before that commit only the holders of before count.
+TEST(CoordinatorRecovery, ASecondLossBeforeTheCopiesAreMadeIsARollbackWhereItTookTheLastHolder) {
+  std::size_t rolled_back = 0;
+  for (Rank first = 0; first < 4; ++first) {
+    for (Rank second = 0; second < 4; ++second) {
+      if (first == second) continue;
+      SimulatedWorld world = world_of(4, true, 3);
+      bool orphan = false;
+      std::uint64_t left = 0;
+      world.run([&](SimulatedWorld& w) {
+        const View& view = w.coordinator().view();
+        if (w.done() == 4 && left == 0) {
+          for (const auto& holders : place(view, 5, 2).holders) {
+            orphan = orphan || std::set<Rank>(holders.begin(), holders.end()) == std::set<Rank>{first, second};
+          }
+          left = view.stamp.view;
+          w.kill(first);
+        } else if (left != 0 && view.stamp.view == left + 1 && w.alive() == 3) {
+          w.kill(second);
+        }
+      });
+      expect_success(world);
+      EXPECT_EQ(world.alive(), 2U);
+      EXPECT_EQ(world.rollbacks.size(), orphan ? 1U : 0U) << first << " and " << second;
+      rolled_back += world.rollbacks.size();
+    }
+  }
+  EXPECT_GT(rolled_back, 0U);
+}
+
 TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   SimulatedWorld world = world_of(4, true, 3);
   bool killed = false;
@@ -132,6 +176,20 @@ TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   expect_success(world);
   ASSERT_EQ(world.rollbacks.size(), 1U);
   EXPECT_EQ(world.rollbacks[0].generation, 1U);
+}
+
+// Before the first vote after a load, what a survivor has may be of before.
+TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
+  for (const bool loaded : {false, true}) {
+    SimulatedWorld world = world_of(3, true, 1);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      const bool now = loaded ? !w.evaluations.empty() : w.coordinator().view().size() > 0;
+      if (now && !std::exchange(killed, true)) w.kill(1);
+    });
+    expect_success(world);
+    EXPECT_EQ(world.rollbacks.size(), loaded ? 0U : 1U);
+  }
 }
 
 TEST(CoordinatorRecovery, WithTooFewRanksTheRunFails) {

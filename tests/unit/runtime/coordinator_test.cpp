@@ -179,6 +179,7 @@ TEST(Coordinator, AWindowOfMetricsOutlivesAResume) {
   ASSERT_EQ(resumed.commits.size(), 7U);
   for (std::size_t c = 0; c < resumed.commits.size(); ++c) {
     EXPECT_EQ(resumed.commits[c].window, whole.commits[c + 2].window);
+    EXPECT_EQ(resumed.commits[c].window.steps, (resumed.commits[c].step - 1) % 3 + 1);
     EXPECT_EQ(resumed.commits[c].logged, whole.commits[c + 2].step % 3 == 0);
   }
 }
