@@ -5,7 +5,6 @@
 
 #include "trainer/optimizer/schedule.h"
 #include "trainer/optimizer/update.h"
-#include "trainer/run/early_stopping.h"
 
 namespace cadre::optimizer {
 namespace {
@@ -53,17 +52,6 @@ TEST(Clipping, ScalesOnlyWhatIsTooLong) {
   EXPECT_EQ(clip_scale(4.0, 0.0), 1.0);
   const std::vector<float> values(1001, 2.0f);
   EXPECT_DOUBLE_EQ(sum_of_squares(values), 4004.0);
-}
-
-TEST(EarlyStopping, CountsEvaluationsWithoutABetterLoss) {
-  run::EarlyStopping stopping{.patience = 2};
-  EXPECT_TRUE(stopping.observe(0, 3.0));
-  EXPECT_TRUE(stopping.observe(10, 2.0));
-  EXPECT_FALSE(stopping.observe(20, 2.0));
-  EXPECT_FALSE(stopping.should_stop());
-  EXPECT_FALSE(stopping.observe(30, std::nan("")));
-  EXPECT_TRUE(stopping.should_stop());
-  EXPECT_EQ(stopping.best_step, 10);
 }
 
 }  // namespace
