@@ -25,7 +25,7 @@ namespace cadre::runtime {
 
 inline constexpr const char* kToken = "a token of 32 random bytes......";
 // A test that waits ends with what it waits for; this is how long a failing one takes.
-inline constexpr std::chrono::seconds kFailAfter{60};
+inline constexpr std::chrono::seconds kFailAfter{20};
 
 class Served : public ControlHandler {
  public:
