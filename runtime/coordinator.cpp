@@ -150,6 +150,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return drop(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
+  // Before it is a member nothing depends on it: not worth the disk's time.
+  journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
   effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
 }
 
@@ -277,14 +279,15 @@ void Coordinator::Machine::finish(Finished finished) {
   effects_.push_back(std::move(finished));
 }
 
-void Coordinator::Machine::journal(std::string event, std::string reason, boost::json::object more) {
+void Coordinator::Machine::journal(std::string event, std::string reason, boost::json::object more,
+                                   Durability durability) {
   boost::json::object entry{{"event", std::move(event)},
                             {"step", course_.done},
                             {"reason", std::move(reason)},
                             {"generation", stamp_.generation},
                             {"view", stamp_.view}};
   for (auto& [key, value] : more) entry.insert_or_assign(key, std::move(value));
-  effects_.push_back(Journal{std::move(entry), Durability::kDisk, true});
+  effects_.push_back(Journal{std::move(entry), durability, true});
 }
 
 void Coordinator::Machine::journal_start() {
@@ -293,10 +296,12 @@ void Coordinator::Machine::journal_start() {
                            {"run_id", options_.run_id}, {"term", options_.term}, {"generation", stamp_.generation},
                            {"view", stamp_.view}};
   effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
+  const boost::json::object self{
+      {"term", options_.term}, {"starts", options_.starts}, {"host", options_.host}, {"pid", options_.pid}};
   if (newest_folder_.empty()) {
-    journal("started", "no checkpoint to go on from");
+    journal("started", "no checkpoint to go on from", self);
   } else {
-    journal("resumed", "checkpoint " + std::filesystem::path(newest_folder_).filename().string());
+    journal("resumed", "checkpoint " + std::filesystem::path(newest_folder_).filename().string(), self);
   }
 }
 

@@ -42,6 +42,11 @@ struct CoordinatorOptions {
   std::uint64_t last_view = 0, last_generation = 0;  // that earlier terms and starts have used
   std::string checkpoints = {};                      // folder of the checkpoints, as the ranks see it
   std::set<std::uint64_t> published = {};            // steps of those that are there
+
+  // For the journal: this coordinator's process, and which start of the run it serves, as run.json counts them.
+  std::string host = {};
+  std::int64_t pid = 0;
+  std::uint64_t starts = 0;
 };
 
 class Coordinator {

@@ -19,6 +19,9 @@
 
 namespace cadre::runtime {
 
+// Who a member is, as the journal has it.
+boost::json::object as_json(const Member& member);
+
 class Coordinator::Machine {
  public:
   Machine(CoordinatorOptions options, TimePoint now);
@@ -111,8 +114,9 @@ class Coordinator::Machine {
   // ---- the end and the record (coordinator.cpp)
   void fail(const std::string& reason, RunOutcome outcome = RunOutcome::kFailed);
   void finish(Finished finished);
-  // An entry for people, on the disk before what follows.
-  void journal(std::string event, std::string reason, boost::json::object more = {});
+  // An entry for people, durable before what follows.
+  void journal(std::string event, std::string reason, boost::json::object more = {},
+               Durability durability = Durability::kDisk);
   void journal_start();
   void say(std::string line, bool warning = false);
 

@@ -36,6 +36,14 @@ std::string problem_of(const Workload& workload) {
 
 }  // namespace
 
+boost::json::object as_json(const Member& member) {
+  return {{"rank", member.rank},
+          {"incarnation", member.incarnation},
+          {"host", member.host},
+          {"island", member.island},
+          {"pid", member.pid}};
+}
+
 void Coordinator::Machine::begin_when_all_are_ready() {
   if (roll_.ready_count() < roll_.expected()) return;
   if (const std::string problem = roll_.disagreement(); !problem.empty()) {
@@ -219,9 +227,9 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
     residency_ = residency_of(view_, placement_);
     is_loaded_ = false;
   }
-  boost::json::array numbers;
-  for (const Member& member : view_.members) numbers.push_back(boost::json::array{member.rank, member.incarnation});
-  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"members", std::move(numbers)}});
+  boost::json::array present;
+  for (const Member& member : view_.members) present.push_back(as_json(member));
+  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"members", std::move(present)}});
 
   const Next following = next(load);
   const Order* order = std::get_if<Order>(&following);

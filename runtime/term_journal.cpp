@@ -172,43 +172,57 @@ void TermHistory::take(const boost::json::object& entry) {
     const boost::json::value* members = entry.if_contains("members");
     if (members == nullptr || !members->is_array()) return;
     for (const boost::json::value& member : members->get_array()) {
-      if (!member.is_array() || member.get_array().size() != 2) continue;
-      boost::json::error_code bad;
-      const auto rank = member.get_array()[0].to_number<Rank>(bad);
-      if (bad) continue;
-      const auto incarnation = member.get_array()[1].to_number<std::uint32_t>(bad);
-      if (!bad) incarnations[rank] = incarnation;
+      if (!member.is_object()) continue;
+      const std::uint64_t rank = number(member.get_object(), "rank", kAnyRank);
+      const std::uint64_t incarnation = number(member.get_object(), "incarnation", 0);
+      if (rank < kAnyRank) incarnations[static_cast<Rank>(rank)] = static_cast<std::uint32_t>(incarnation);
     }
   }
 }
 
-TermHistory read_terms(const std::filesystem::path& folder) {
+std::vector<TermProblem> visit_terms(
+    const std::filesystem::path& folder,
+    const std::function<void(std::uint64_t term, const boost::json::object& entry)>& visit) {
   std::map<std::uint64_t, std::filesystem::path> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (const auto term = term_of(entry.path().filename().string())) files.emplace(*term, entry.path());
   }
   if (error) throw UserError(say(folder.string(), ": cannot be read: ", error.message()));
-  TermHistory history;
+  std::vector<TermProblem> problems;
   for (const auto& [term, path] : files) {
-    history.last_term = term;
+    const std::string name = path.filename().string();
     const std::string content = read_file(path, kMaxJournalBytes);
     std::string_view rest = content;
     for (std::size_t line = 1; !rest.empty(); ++line) {
       const std::size_t end = rest.find('\n');
-      const std::string name = path.filename().string();
       if (end == std::string_view::npos) {
-        history.problems.push_back(say(name, ": line ", line, ": cut off after ", rest.size(), " bytes"));
+        // A whole line before its last byte: that byte was the line's end, and is damaged.
+        const bool torn = !parse_journal_line(rest.substr(0, rest.size() - 1));
+        problems.push_back({term, say(name, ": line ", line, ": cut off after ", rest.size(), " bytes"), torn});
         break;
       }
       const std::optional<boost::json::object> entry = parse_journal_line(rest.substr(0, end));
       if (!entry) {
-        history.problems.push_back(say(name, ": line ", line, ": its checksum is not that of its text"));
+        problems.push_back({term, say(name, ": line ", line, ": its checksum is not that of its text")});
         break;
       }
-      history.take(*entry);
+      visit(term, *entry);
       rest.remove_prefix(end + 1);
     }
+  }
+  return problems;
+}
+
+TermHistory read_terms(const std::filesystem::path& folder) {
+  TermHistory history;
+  const auto problems = visit_terms(folder, [&](std::uint64_t term, const boost::json::object& entry) {
+    history.last_term = term;
+    history.take(entry);
+  });
+  for (const TermProblem& problem : problems) {
+    history.last_term = std::max(history.last_term, problem.term);
+    history.problems.push_back(problem.text);
   }
   return history;
 }

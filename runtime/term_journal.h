@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -53,13 +54,25 @@ struct TermHistory {
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
   std::string last_event = {};
-  std::vector<std::string> problems = {};  // "journal.term-2.jsonl: line 7: …"; what follows there was not read
+  std::vector<std::string> problems = {};  // the text of each
 
   // One entry more.
   void take(const boost::json::object& entry);
 };
 
-// Reads the files of all terms, in their order. UserError when a file cannot be read.
+// What cannot be read of a term's file.
+struct TermProblem {
+  std::uint64_t term = 0;
+  std::string text = {};  // "journal.term-2.jsonl: line 7: …"; what follows there was not read
+  bool torn = false;      // a line without its end, as a crash leaves it
+};
+
+// Calls `visit` for each entry of all terms, in their order. UserError when a file cannot be read.
+std::vector<TermProblem> visit_terms(
+    const std::filesystem::path& folder,
+    const std::function<void(std::uint64_t term, const boost::json::object& entry)>& visit);
+
+// What they say together. UserError as above.
 TermHistory read_terms(const std::filesystem::path& folder);
 
 // True for "journal.term-12.jsonl".

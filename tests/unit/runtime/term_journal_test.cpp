@@ -48,7 +48,7 @@ TEST(TermJournal, WhatAllTermsWroteIsKnown) {
     TermJournal first(folder.path(), 1);
     boost::json::object term = entry("term", 0), view = entry("view", 0), evaluation = entry("evaluation", 2);
     term["run_id"] = "a run";
-    view["members"] = boost::json::array{boost::json::array{0, 1}, boost::json::array{3, 2}};
+    view["members"] = boost::json::array{{{"rank", 0}, {"incarnation", 1}}, {{"rank", 3}, {"incarnation", 2}}};
     evaluation["best_step"] = 2;
     evaluation["loss"] = 0.1;
     for (const auto& line : {term, view, entry("commit", 1), entry("commit", 2), evaluation, entry("checkpoint", 2)}) {
