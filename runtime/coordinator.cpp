@@ -73,7 +73,8 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       began_(now),
       last_tick_(now),
       watching_since_(now),
-      roll_(options_.expected_ranks),
+      roll_(options_.expected_ranks, options_.incarnations),
+      awaited_(options_.awaited),
       snapshots_(options_.published, options_.start.manifest.step),
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
@@ -116,7 +117,9 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   now_ = now;
   journal_start();
   stopping_ = reason;
-  if (phase_ == Phase::kGathering) {
+  if (takes_over()) {
+    say("stops when the ranks have come back to the coordinator");
+  } else if (phase_ == Phase::kGathering) {
     finish({RunOutcome::kStopped, reason, course_.done, {}, {}});
   } else if (phase_ == Phase::kWaiting) {
     do_next();
@@ -140,21 +143,42 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
       ++ignored_;
       return true;
     case Taken::As::kBroken:
-      drop(from, taken.problem);
+      put_out(from, taken.problem);
       return false;
   }
   return false;
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
-  if (peer.is != Peer::Is::kConnected) return drop(from, "joined twice");
+  if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
 }
 
+// A rank whose connection was lost. To a new coordinator it comes back as what it was; one that this coordinator has
+// given up, or is about to, comes back like one that was restarted.
+void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
+  if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
+  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  if (const auto before = roll_.connection_of(message.self)) {
+    drop(*before, "it has connected anew");
+    if (finished()) return;
+  }
+  const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
+  if (!problem.empty()) return refuse(from, problem);
+  Peer& self = *roll_.find(from);
+  effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
+  if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
+}
+
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
-  if (peer.is != Peer::Is::kJoined) return drop(from, "was ready before it joined, or twice");
+  // What was on its way when the connection was lost.
+  if (peer.is == Peer::Is::kReady) {
+    ++ignored_;
+    return;
+  }
+  if (peer.is != Peer::Is::kJoined) return put_out(from, "was ready before it joined");
   roll_.ready(from, message);
   if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
   // At the next boundary it becomes a member.
@@ -197,7 +221,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
     return;
   }
   if (!is_plain_file_name(message.file) || !is_sha256(message.sha256)) {
-    return drop(from, "named a shard that is no plain file, or its hash is none");
+    return put_out(from, "named a shard that is no plain file, or its hash is none");
   }
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
@@ -235,7 +259,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   const std::string reason = short_line(message.reason);
   // One that was about to join is no loss to those that are at work.
-  if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return drop(from, reason);
+  if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
   if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
   fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
 }
@@ -290,7 +314,8 @@ void Coordinator::Machine::journal(std::string event, std::string reason, boost:
 void Coordinator::Machine::journal_start() {
   if (std::exchange(started_, true)) return;
   boost::json::object term{{"event", "term"},           {"step", course_.done},  {"reason", "a coordinator begins"},
-                           {"run_id", options_.run_id}, {"term", options_.term}, {"generation", stamp_.generation},
+                           {"run_id", options_.run_id}, {"launch", options_.launch},
+                           {"term", options_.term},     {"generation", stamp_.generation},
                            {"view", stamp_.view}};
   effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
   if (newest_folder_.empty()) {

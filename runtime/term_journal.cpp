@@ -160,6 +160,9 @@ void TermHistory::take(const boost::json::object& entry) {
   if (event == "term") {
     run_id = text(entry, "run_id");
     committed = step;
+    std::string of = text(entry, "launch");
+    if (of != launch) members.clear();
+    launch = std::move(of);
   } else if (event == "commit" || event == "rollback") {
     committed = step;
   } else if (event == "checkpoint") {
@@ -168,16 +171,19 @@ void TermHistory::take(const boost::json::object& entry) {
     best_step = static_cast<std::int64_t>(step);
     const boost::json::value* loss = entry.if_contains("loss");
     if (loss != nullptr && loss->is_double()) best_loss = loss->get_double();
+  } else if (event == "lost") {
+    members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "view") {
-    const boost::json::value* members = entry.if_contains("members");
-    if (members == nullptr || !members->is_array()) return;
-    for (const boost::json::value& member : members->get_array()) {
+    const boost::json::value* found = entry.if_contains("members");
+    if (found == nullptr || !found->is_array()) return;
+    members.clear();
+    for (const boost::json::value& member : found->get_array()) {
       if (!member.is_array() || member.get_array().size() != 2) continue;
       boost::json::error_code bad;
       const auto rank = member.get_array()[0].to_number<Rank>(bad);
       if (bad) continue;
       const auto incarnation = member.get_array()[1].to_number<std::uint32_t>(bad);
-      if (!bad) incarnations[rank] = incarnation;
+      if (!bad) incarnations[rank] = members[rank] = incarnation;
     }
   }
 }

@@ -46,12 +46,14 @@ class TermJournal {
 struct TermHistory {
   std::uint64_t last_term = 0;  // 0: there was none
   std::string run_id = {};
+  std::string launch = {};  // the last term's
   std::uint64_t generation = 0, view = 0;
   std::uint64_t committed = 0;  // updates, in the last generation
   std::int64_t best_step = -1;
   double best_loss = 0;
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
+  std::map<Rank, std::uint32_t> members = {};  // with incarnations: of the last view of `launch`, without those lost since
   std::string last_event = {};
   std::vector<std::string> problems = {};  // "journal.term-2.jsonl: line 7: …"; what follows there was not read
 

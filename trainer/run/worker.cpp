@@ -44,15 +44,14 @@ ViewParts Worker::parts() const {
 }
 
 void Worker::run() {
-  tell(runtime::Join{options_.self});
+  control_.introduce(runtime::Join{options_.self});
   const runtime::CoordinatorMessage answer = control_.next();
   if (const auto* refused = std::get_if<runtime::Refused>(&answer)) {
     throw runtime::RunError("the coordinator refuses this rank: " + refused->reason);
   }
   const auto* welcome = std::get_if<runtime::Welcome>(&answer);
   CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
-  options_.self.rank = welcome->rank;
-  options_.self.incarnation = welcome->incarnation;
+  take_name(*welcome);
   try {
     load();
   } catch (const runtime::UserError& error) {
@@ -85,7 +84,24 @@ void Worker::load() {
   transport_ = options_.make_transport(options_.self);
   writer_ = std::make_unique<CheckpointWriter>([this](runtime::MemberMessage message) { tell(std::move(message)); });
   if (options_.self.rank == 0) tell(runtime::Note{.text = describe_trained(*state_)});
-  tell(runtime::Ready{.workload = workload_of(*state_), .endpoints = transport_->endpoints()});
+  options_.self.endpoints = transport_->endpoints();
+  rejoin_.workload = workload_of(*state_);
+  rejoin_.is_ready = true;
+  introduce();
+  tell(runtime::Ready{.workload = rejoin_.workload, .endpoints = options_.self.endpoints});
+}
+
+void Worker::take_name(const runtime::Welcome& welcome) {
+  options_.self.rank = welcome.rank;
+  options_.self.incarnation = welcome.incarnation;
+  introduce();
+}
+
+void Worker::introduce() {
+  rejoin_.self = options_.self;
+  rejoin_.committed = committed_;
+  if (place_) rejoin_.stamp = place_->view.stamp;
+  control_.introduce(rejoin_);
 }
 
 bool Worker::obey(const runtime::CoordinatorMessage& message) {
@@ -98,6 +114,7 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                             is_at_start_ = false;
                             step_->commit(m, parts());
                             committed_ = m.step + 1;
+                            introduce();
                             return perform(m.next);
                           },
                           [&](const runtime::Proceed& m) { return perform(m.next); },
@@ -108,7 +125,10 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                           [&](const runtime::Refused& m) -> bool {
                             throw runtime::RunError("the coordinator puts this rank out: " + m.reason);
                           },
-                          [&](const runtime::Welcome&) { return true; }},
+                          [&](const runtime::Welcome& m) {
+                            take_name(m);
+                            return true;
+                          }},
                     message);
 }
 
@@ -141,6 +161,7 @@ void Worker::install(const runtime::NewView& message) {
                state_->optimizer);
   }
   committed_ = message.order.step;
+  introduce();
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.

@@ -38,6 +38,9 @@ class Worker {
   struct Place;
 
   void load();
+  void take_name(const runtime::Welcome& welcome);
+  // Should the connection be lost, the next coordinator hears this.
+  void introduce();
   // False: the run is at its end.
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
@@ -58,6 +61,7 @@ class Worker {
   std::unique_ptr<Place> place_;
   std::uint64_t committed_ = 0;  // updates applied and gathered
   bool is_at_start_ = true;      // the parameters are the seeded ones
+  runtime::Rejoin rejoin_;
   runtime::ControlClient control_;
   std::unique_ptr<CheckpointWriter> writer_;  // tells control_ what it wrote, so it goes first
 };
