@@ -131,7 +131,10 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.incarnations = history.incarnations;
   options.launch = name_of_launch(boot_.boot.token);
   // Of this start of the run, so that the ranks are there; an earlier start's have ended with it.
-  if (history.launch == options.launch) options.awaited = history.members;
+  if (history.launch == options.launch) {
+    options.awaited = history.members;
+    options.end = history.end;
+  }
   boot_.term = std::max(boot_.term, history.last_term + 1);
   options.term = boot_.term;
   if (from) {

@@ -92,6 +92,7 @@ void Coordinator::Machine::message(Connection from, MemberMessage&& message, Tim
   if (finished()) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   Peer& peer = roll_.peer(from, now);
   std::visit([&](auto&& said) { on(from, peer, std::move(said)); }, std::move(message));
 }
@@ -100,6 +101,7 @@ void Coordinator::Machine::closed(Connection connection, const std::string& reas
   if (finished()) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   lose(connection, reason);
 }
 
@@ -109,6 +111,7 @@ void Coordinator::Machine::tick(TimePoint now) {
   if (now - last_tick_ > options_.heartbeat_limit / 2) watching_since_ = now;
   last_tick_ = now_ = now;
   journal_start();
+  if (finished()) return;
   check_limits();
 }
 
@@ -116,6 +119,7 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   if (finished() || stopping_) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   stopping_ = reason;
   if (takes_over()) {
     say("stops when the ranks have come back to the coordinator");
@@ -285,7 +289,12 @@ void Coordinator::Machine::finish(Finished finished) {
   phase_ = Phase::kFinished;
   const bool succeeded = finished.outcome == RunOutcome::kSucceeded;
   const bool stopped = finished.outcome == RunOutcome::kStopped;
-  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason);
+  boost::json::object files;
+  for (const auto& [name, hash] : finished.result_sha256) files[name] = hash;
+  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason,
+          {{"of", finished.result_of},
+           {"sha256", std::move(files)},
+           {"user_can_mend", finished.outcome == RunOutcome::kUserError}});
   if (stopped) say(runtime::say("stopped after step ", course_.done, "; the same command goes on from here"));
   std::vector<Connection> in_view, others;
   for (const auto& [connection, peer] : roll_.peers()) {
@@ -318,6 +327,11 @@ void Coordinator::Machine::journal_start() {
                            {"term", options_.term},     {"generation", stamp_.generation},
                            {"view", stamp_.view}};
   effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
+  if (options_.end) {
+    phase_ = Phase::kFinished;
+    effects_.push_back(*options_.end);
+    return;
+  }
   if (newest_folder_.empty()) {
     journal("started", "no checkpoint to go on from");
   } else {

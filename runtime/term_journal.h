@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/effects.h"
 #include "runtime/json_lines.h"
 #include "runtime/members.h"
 
@@ -54,6 +55,7 @@ struct TermHistory {
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
   std::map<Rank, std::uint32_t> members = {};  // with incarnations: of the last view of `launch`, without those lost since
+  std::optional<Finished> end = {};  // of `launch`
   std::string last_event = {};
   std::vector<std::string> problems = {};  // "journal.term-2.jsonl: line 7: …"; what follows there was not read
 
