@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::int64_t kDepth = 384;           // of k at once: a panel of it fits the first cache level
 constexpr std::int64_t kRowsAtOnce = 32 * 14;  // of A: they fit the second cache level beside the panels
-constexpr std::int64_t kPanelsAtOnce = 12;
+// Rows of B are read in long runs across many panels; columns are long runs themselves.
+constexpr std::int64_t kPanelsOfRows = 12, kPanelsOfColumns = 4;
+constexpr std::int64_t kLine = 16;                   // floats of a cache line
 constexpr std::int64_t kParallelProducts = 1 << 20;  // below, one thread is faster than waking the others
 // Packing an element of B takes as long as multiplying it with about this many rows.
 constexpr double kPackingRows = 8;
@@ -147,39 +149,62 @@ struct Product {
 
   // These rows and panels of C, by one thread.
   void compute(const Range& rows, const Range& panels) const {
-    thread_local std::vector<float> packed(kDepth * kPanelColumns * kPanelsAtOnce);
-    const std::int64_t depths = parts_of(shape.k, kDepth), groups = parts_of(panels.size(), kPanelsAtOnce);
-    const std::int64_t row_groups = parts_of(rows.size(), kRowsAtOnce);
-    for (std::int64_t d = 0; d < depths; ++d) {
-      const Range depth = part_of({0, shape.k}, depths, d);
-      for (std::int64_t r = 0; r < row_groups; ++r) {
-        const Range group_rows = part_of(rows, row_groups, r);
-        for (std::int64_t g = 0; g < groups; ++g) {
-          multiply_group(depth, group_rows, part_of(panels, groups, g), packed.data());
-        }
-      }
+    thread_local std::vector<float> packed(kDepth * kPanelColumns * kPanelsOfRows);
+    const std::int64_t depths = parts_of(shape.k, kDepth), row_groups = parts_of(rows.size(), kRowsAtOnce);
+    const std::int64_t groups = parts_of(panels.size(), b.column_stride == 1 ? kPanelsOfRows : kPanelsOfColumns);
+    const auto group_at = [&](std::int64_t index) {
+      return Group{.depth = part_of({0, shape.k}, depths, index / groups / row_groups),
+                   .rows = part_of(rows, row_groups, index / groups % row_groups),
+                   .panels = part_of(panels, groups, index % groups)};
+    };
+    const std::int64_t count = depths * row_groups * groups;
+    for (std::int64_t index = 0; index < count; ++index) {
+      multiply_group(group_at(index), index + 1 < count ? lines_of(group_at(index + 1)) : Lines{}, packed.data());
     }
   }
 
-  void multiply_group(const Range& depth, const Range& rows, const Range& panels, float* packed) const {
-    Panel group[kPanelsAtOnce];
-    for (std::int64_t i = 0; i < panels.size(); ++i) group[i] = panel(panels.begin + i);
-    pack(b, depth, group, panels.size(), packed);
-    const std::int64_t blocks = parts_of(rows.size(), kPanelRows);
-    for (std::int64_t i = 0; i < panels.size(); ++i) {
-      for (std::int64_t block = 0; block < blocks; ++block) {
-        const Range block_rows = part_of(rows, blocks, block);
+ private:
+  // What is packed at once, and the rows of A that pass over it.
+  struct Group {
+    Range depth, rows, panels;
+  };
+
+  // The part of B that a group packs, as cache lines: `across` of them at each of `count` places.
+  struct Lines {
+    const float* first = nullptr;
+    std::int64_t across = 0, count = 0, stride = 0;
+  };
+  Lines lines_of(const Group& group) const {
+    const std::int64_t column = group.panels.begin * kPanelColumns;
+    const std::int64_t columns = std::min(shape.n, group.panels.end * kPanelColumns) - column;
+    const float* first = b.data + group.depth.begin * b.row_stride + column * b.column_stride;
+    if (b.column_stride == 1) return {first, parts_of(columns, kLine), group.depth.size(), b.row_stride};
+    return {first, parts_of(group.depth.size(), kLine), columns, b.column_stride};
+  }
+
+  void multiply_group(const Group& group, const Lines& next, float* packed) const {
+    Panel panels[kPanelsOfRows];
+    for (std::int64_t i = 0; i < group.panels.size(); ++i) panels[i] = panel(group.panels.begin + i);
+    pack(b, group.depth, panels, group.panels.size(), packed);
+    const std::int64_t blocks = parts_of(group.rows.size(), kPanelRows), k = group.depth.size();
+    std::int64_t line = 0;
+    for (std::int64_t i = 0; i < group.panels.size(); ++i) {
+      for (std::int64_t block = 0; block < blocks; ++block, ++line) {
+        const Range rows = part_of(group.rows, blocks, block);
         multiply(run,
-                 {.rows = block_rows.size(),
-                  .k = depth.size(),
-                  .a = a.data + block_rows.begin * a.row_stride + depth.begin * a.column_stride,
+                 {.rows = rows.size(),
+                  .k = k,
+                  .a = a.data + rows.begin * a.row_stride + group.depth.begin * a.column_stride,
                   .a_row = a.row_stride,
                   .a_column = a.column_stride,
-                  .b = packed + i * depth.size() * kPanelColumns,
-                  .c = c.data + block_rows.begin * c.row_stride + group[i].column,
+                  .b = packed + i * k * kPanelColumns,
+                  .c = c.data + rows.begin * c.row_stride + panels[i].column,
                   .c_row = c.row_stride,
-                  .add = c.add || depth.begin > 0},
-                 group[i]);
+                  .add = c.add || group.depth.begin > 0,
+                  .ahead = next.first + line * kLine,
+                  .ahead_stride = next.stride,
+                  .ahead_count = line < next.across ? std::min(k, next.count) : 0},
+                 panels[i]);
       }
     }
   }

@@ -17,6 +17,10 @@ struct PanelProduct {
   float* c = nullptr;        // rows of panel columns, c_row apart
   std::int64_t c_row = 0;
   bool add = false;  // C += A·B; else C = A·B
+  // Memory that will be read next, fetched into the second cache level meanwhile: one line at each of ahead_count ≤ k
+  // places, ahead_stride apart.
+  const float* ahead = nullptr;
+  std::int64_t ahead_stride = 0, ahead_count = 0;
 };
 
 // `narrow`: the panel has kNarrowPanelColumns columns, else kPanelColumns.

@@ -19,6 +19,8 @@ void block(const PanelProduct& product, std::int64_t first_row, std::int64_t col
   const float* a = product.a + first_row * product.a_row;
   const float* b = product.b + column;
   const std::int64_t a_row = product.a_row, a_column = product.a_column, k = product.k;
+  const float* ahead = product.ahead;
+  const std::int64_t ahead_stride = product.ahead_stride, ahead_count = product.ahead_count;
   V sum[Rows][Columns];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
@@ -26,6 +28,7 @@ void block(const PanelProduct& product, std::int64_t first_row, std::int64_t col
     for (int j = 0; j < Columns; ++j) sum[i][j] = V{};
   }
   for (std::int64_t p = 0; p < k; ++p) {
+    if (p < ahead_count) __builtin_prefetch(ahead + p * ahead_stride, 0, 2);
     V row_of_b[Columns];
 #pragma GCC unroll 2
     for (int j = 0; j < Columns; ++j) row_of_b[j] = *reinterpret_cast<const V*>(b + p * width + j * Lanes);
