@@ -9,10 +9,14 @@
 #include <istream>
 
 #include "launch/exit_code.h"
+#include "runtime/authentication.h"
 #include "runtime/clock.h"
 #include "runtime/error.h"
 #include "runtime/json_print.h"
 #include "runtime/plain_text.h"
+#include "runtime/run_folder.h"
+#include "runtime/run_lock.h"
+#include "runtime/sha256.h"
 
 namespace cadre::launch {
 namespace {
@@ -50,6 +54,12 @@ const char* name_of(runtime::RunOutcome outcome) {
     default:
       return "failed";
   }
+}
+
+// The token is of one start of the run and of no other; this tells nobody what it is.
+std::string name_of_launch(const std::string& token) {
+  const runtime::Key key = runtime::hmac_sha256(token, "launch");
+  return runtime::sha256_hex({reinterpret_cast<const char*>(key.data()), key.size()}).substr(0, 16);
 }
 
 // Steps between two events that happen `steps` apart, or `per_epoch` times an epoch; 0: never.
@@ -98,6 +108,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
                                       .expected_ranks = boot_.ranks,
                                       .logging_steps = static_cast<std::uint64_t>(config.logging_steps),
                                       .checkpoints = store.folder().string()};
+  options.keep_state = true;
   options.policy.eval_every = every(config.eval_steps, config.evals_per_epoch, boot_.steps_per_epoch);
   options.policy.save_every = every(config.save_steps, config.saves_per_epoch, boot_.steps_per_epoch);
   options.policy.patience = static_cast<std::uint64_t>(config.early_stopping_patience);
@@ -120,8 +131,22 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   for (const std::string& problem : history.problems) say(problem, true);
   options.last_view = history.view;
   options.last_generation = history.generation;
+  options.incarnations = history.incarnations;
+  options.launch = name_of_launch(boot_.boot.token);
+  // Of this start of the run, so that the ranks are there; an earlier start's have ended with it.
+  if (history.launch == options.launch) {
+    options.awaited = history.members;
+    options.end = history.end;
+  }
   boot_.term = std::max(boot_.term, history.last_term + 1);
   options.term = boot_.term;
+  // Steps after the checkpoint are committed once more: in a generation of their own.
+  const std::uint64_t start = from ? from->manifest.step : 0;
+  if (history.launch != options.launch && history.committed > start) ++options.last_generation;
+  const runtime::RunHolder self = runtime::this_process();
+  options.host = self.host;
+  options.pid = self.pid;
+  if (const auto state = runtime::look_at_run_folder(folder_); state.record) options.starts = state.record->starts;
   if (from) {
     options.start = {.folder = from->folder.string(), .manifest = from->manifest};
     start_step_ = from->manifest.step;
@@ -149,24 +174,40 @@ void CoordinatorShell::give_up(const std::string& reason) {
   runtime::Finished end;
   end.outcome = runtime::RunOutcome::kFailed;
   end.reason = reason;
+  put_out(connected_, "the run has ended: " + reason);
   finish(end);
 }
 
-void CoordinatorShell::on_open(runtime::Connection, const std::string&) {
-  ++connected_;
+// They do not come back, as those do whose connection is lost.
+void CoordinatorShell::put_out(const std::set<runtime::Connection>& connections, const std::string& reason) {
+  for (const runtime::Connection connection : connections) {
+    server_->send(connection, runtime::Refused{reason});
+    server_->close(connection);
+  }
+}
+
+void CoordinatorShell::on_open(runtime::Connection connection, const std::string&) {
+  connected_.insert(connection);
 }
 
 void CoordinatorShell::on_message(runtime::Connection connection, runtime::MemberMessage message) {
   if (const auto* ready = std::get_if<runtime::Ready>(&message); ready != nullptr && !workload_) {
     workload_ = ready->workload;
   }
+  if (const auto* back = std::get_if<runtime::Rejoin>(&message); back != nullptr && back->is_ready && !workload_) {
+    workload_ = back->workload;
+  }
+  if (coordinator_->finished() &&
+      (std::holds_alternative<runtime::Rejoin>(message) || std::holds_alternative<runtime::Join>(message))) {
+    return put_out({connection}, "the run has ended");
+  }
   perform(coordinator_->on_message(connection, std::move(message), std::chrono::steady_clock::now()));
 }
 
 void CoordinatorShell::on_close(runtime::Connection connection, runtime::ChannelEnd why) {
-  --connected_;
-  if (coordinator_->finished()) {
-    if (connected_ == 0) io_.stop();
+  connected_.erase(connection);
+  if (coordinator_->finished() || exit_code_) {
+    if (connected_.empty()) io_.stop();
     return;
   }
   perform(coordinator_->on_closed(connection, runtime::describe(why), std::chrono::steady_clock::now()));
@@ -245,7 +286,6 @@ void CoordinatorShell::begin_records() {
   recorder_.emplace(resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
                     run::Recorder::Start{.total_steps = workload_->total_steps, .done = start_step_});
   report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
-  if (start_step_) say(runtime::say("going on from step ", *start_step_, " of ", workload_->total_steps), false);
 }
 
 void CoordinatorShell::journal(const runtime::Journal& effect) {
@@ -280,7 +320,7 @@ void CoordinatorShell::finish(const runtime::Finished& effect) {
             {"of", effect.result_of},
             {"sha256", std::move(files)}}}});
   exit_code_ = exit_code_of(effect.outcome);
-  if (connected_ == 0) return io_.stop();
+  if (connected_.empty()) return io_.stop();
   // What was told last still goes out; the ranks close their ends when they have heard it.
   ticks_.expires_after(std::chrono::seconds(3));
   ticks_.async_wait([this](const boost::system::error_code&) { io_.stop(); });

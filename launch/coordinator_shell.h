@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "launch/checkpoint_publisher.h"
@@ -56,6 +57,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   void say(const std::string& line, bool warning);
   // Ends the process when a record that the run cannot do without cannot be written.
   void give_up(const std::string& reason);
+  void put_out(const std::set<runtime::Connection>& connections, const std::string& reason);
 
   CoordinatorBoot boot_;
   config::Resolved resolved_;
@@ -73,7 +75,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   std::optional<runtime::Coordinator> coordinator_;
   std::unique_ptr<runtime::ControlServer> server_;
   std::unique_ptr<CheckpointPublisher> publisher_;
-  std::size_t connected_ = 0;
+  std::set<runtime::Connection> connected_;
   std::optional<int> exit_code_;
 };
 

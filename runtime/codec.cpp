@@ -97,6 +97,9 @@ auto fields(Is<Note> auto& it) {
 auto fields(Is<Heartbeat> auto&) {
   return std::tie();
 }
+auto fields(Is<Rejoin> auto& it) {
+  return std::tie(it.self, it.stamp, it.committed, it.is_ready, it.workload);
+}
 auto fields(Is<Welcome> auto& it) {
   return std::tie(it.stamp, it.rank, it.incarnation);
 }

@@ -67,6 +67,8 @@ const char* describe(ChannelEnd end) {
       return "a frame holds no message";
     case ChannelEnd::kNotReading:
       return "the other end does not read what is sent to it";
+    case ChannelEnd::kOutdated:
+      return "the other end is a coordinator whose place another has taken";
   }
   return "unknown";
 }

@@ -42,8 +42,9 @@ enum class ChannelEnd : std::uint8_t {
   kForged,      // a frame with a wrong tag: forged, repeated or moved
   kMalformed,   // a frame that holds no message
   kNotReading,  // takes less than what is sent to it
+  kOutdated,    // a coordinator whose place another has taken
 };
-inline constexpr std::size_t kChannelEnds = 11;
+inline constexpr std::size_t kChannelEnds = 12;
 // In words that follow "the connection ended: ".
 const char* describe(ChannelEnd end);
 

@@ -53,9 +53,18 @@ class ControlClient::Control {
     thread_.join();
   }
 
-  void send(std::string payload) {
+  void introduce(std::string payload) {
     auto frame = std::make_shared<const std::string>(std::move(payload));
     asio::post(io_, [this, frame = std::move(frame)] {
+      if (authenticated_ && introduction_ == nullptr) channel_->send(frame);
+      introduction_ = frame;
+    });
+  }
+
+  void send(std::string payload, bool again) {
+    auto frame = std::make_shared<const std::string>(std::move(payload));
+    asio::post(io_, [this, frame = std::move(frame), again] {
+      if (again) said_again_ = frame;
       if (authenticated_) {
         channel_->send(frame);
       } else {
@@ -92,10 +101,36 @@ class ControlClient::Control {
     }
   }
 
-  // One connection, from the first attempt to its end, which is the end of this client.
+  // One connection after the other, until there shall be or can be no other.
   asio::awaitable<void> live() {
-    co_await connect();
+    co_await connect(options_.connect_deadline);
+    for (;;) {
+      std::optional<ChannelEnd> end;
+      try {
+        co_await serve();
+      } catch (const ChannelError& error) {
+        if (finishing_ || is_refused_ || introduction_ == nullptr) throw;
+        end = error.end();
+      }
+      authenticated_ = false;
+      deadline_.cancel();
+      co_await reconnect(*end);
+    }
+  }
+
+  asio::awaitable<void> reconnect(ChannelEnd end) {
+    try {
+      co_await connect(options_.reconnect_deadline);
+    } catch (const ControlLost& lost) {
+      throw ControlLost(say("the connection to the coordinator is lost: ", describe(end), "; ", lost.what()));
+    }
+    if (said_again_ != nullptr) waiting_.insert(waiting_.begin(), said_again_);
+  }
+
+  // One connection, to its end.
+  asio::awaitable<void> serve() {
     authenticated_ = true;
+    if (introduction_ != nullptr) channel_->send(introduction_);
     for (const auto& frame : std::exchange(waiting_, {})) channel_->send(frame);
     if (finishing_) channel_->end_when_sent();
     heard_ = Clock::now();
@@ -107,8 +142,8 @@ class ControlClient::Control {
     }
   }
 
-  asio::awaitable<void> connect() {
-    const Clock::time_point until = Clock::now() + options_.connect_deadline;
+  asio::awaitable<void> connect(std::chrono::milliseconds limit) {
+    const Clock::time_point until = Clock::now() + limit;
     std::chrono::milliseconds pause = kFirstPause;
     boost::system::error_code error;
     for (;;) {
@@ -119,7 +154,7 @@ class ControlClient::Control {
         failures += say(failures.empty() ? "" : "; ", describe(options_.endpoints[i]), ": ", failure);
       }
       if (Clock::now() + pause >= until) {
-        throw ControlLost(say("the coordinator cannot be reached within ", options_.connect_deadline.count(),
+        throw ControlLost(say("the coordinator cannot be reached within ", limit.count(),
                               " ms: ", failures.empty() ? "no address is given" : failures));
       }
       pause_.expires_after(pause);
@@ -148,7 +183,7 @@ class ControlClient::Control {
 
   // Every `heartbeat`, for as long as the connection lasts.
   void beat() {
-    if (channel_->ended()) return;
+    if (!authenticated_ || channel_->ended()) return;
     if (Clock::now() - heard_ > options_.silence_limit) return channel_->end(ChannelEnd::kSilent);
     channel_->send(heartbeat_);
     deadline_.expires_after(options_.heartbeat);
@@ -160,6 +195,12 @@ class ControlClient::Control {
   void take(std::string_view frame) {
     std::optional<CoordinatorMessage> message = decode_coordinator_message(frame);
     if (!message) return channel_->end(ChannelEnd::kMalformed);
+    // One that was stopped while another took its place.
+    if (const std::uint64_t term = term_of(*message); term != 0) {
+      if (term < term_) return channel_->end(ChannelEnd::kOutdated);
+      term_ = term;
+    }
+    is_refused_ = std::holds_alternative<Refused>(*message);
     if (options_.on_urgent && is_urgent(*message)) options_.on_urgent(*message);
     const std::lock_guard lock(mutex_);
     if (inbox_.size() >= kMostUntaken) return channel_->end(ChannelEnd::kNotReading);
@@ -193,7 +234,10 @@ class ControlClient::Control {
   asio::steady_timer deadline_, pause_;
   std::shared_ptr<ControlChannel> channel_;
   std::vector<ControlChannel::Frame> waiting_;  // for the connection
+  ControlChannel::Frame introduction_, said_again_;
+  std::uint64_t term_ = 0;  // the highest that was heard of
   bool authenticated_ = false, finishing_ = false;
+  bool is_refused_ = false;  // by the last message
   Clock::time_point heard_;
 
   std::mutex mutex_;
@@ -209,7 +253,11 @@ ControlClient::ControlClient(ControlClientOptions options) : control_(std::make_
 ControlClient::~ControlClient() = default;
 
 void ControlClient::send(const MemberMessage& message) {
-  control_->send(encode(message));
+  control_->send(encode(message), std::holds_alternative<Failed>(message));
+}
+
+void ControlClient::introduce(const MemberMessage& message) {
+  control_->introduce(encode(message));
 }
 
 CoordinatorMessage ControlClient::next() {

@@ -30,11 +30,13 @@ struct ControlClientOptions {
   // For a Fence, a NewView, or an order to end: before next() can return it, so that what is aborted here is never what
   // the main thread began because of this message.
   std::function<void(const CoordinatorMessage&)> on_urgent = {};
-  // The connection is lost for good; next() will throw. Not after finish().
+  // The connection is lost and none could be made anew: next() will throw. Not after finish().
   std::function<void()> on_lost = {};
 
   std::chrono::milliseconds connect_deadline{60000};  // for all attempts together: the coordinator may start later
-  std::chrono::milliseconds attempt_deadline{5000};   // for one, handshake included
+  // Likewise after a loss: the coordinator's supervisor starts it again within a second.
+  std::chrono::milliseconds reconnect_deadline{30000};
+  std::chrono::milliseconds attempt_deadline{5000};  // for one, handshake included
   std::chrono::milliseconds heartbeat{1000};
   std::chrono::milliseconds silence_limit{30000};  // the coordinator answers every heartbeat
 };
@@ -47,12 +49,16 @@ class ControlClient {
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
 
-  // From any thread; never blocks. Messages leave in order, the first ones when the connection is there; after its loss
-  // they are dropped.
+  // What is sent first on each connection from now on: who this rank is. The first one of all leaves as soon as there is
+  // a connection, a later one when a connection takes the place of one that was lost. Without it none does.
+  void introduce(const MemberMessage& message);
+
+  // From any thread; never blocks. Messages leave in order; those that have no connection wait for the next one. What a
+  // lost connection has not delivered is lost, but for a Failed, which is said again.
   void send(const MemberMessage& message);
 
-  // The next message, in order; waits for one. ControlLost when the connection is lost and all that came before was
-  // taken.
+  // The next message, in order; waits for one. ControlLost when the connection is lost for good and all that came before
+  // was taken. What a coordinator of an earlier term says is dropped.
   CoordinatorMessage next();
 
   // Waits until the coordinator has taken all that was sent and closed, at most for `limit`. The end of this client.

@@ -73,7 +73,8 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       began_(now),
       last_tick_(now),
       watching_since_(now),
-      roll_(options_.expected_ranks),
+      roll_(options_.expected_ranks, options_.incarnations),
+      awaited_(options_.awaited),
       snapshots_(options_.published, options_.start.manifest.step),
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
@@ -91,6 +92,7 @@ void Coordinator::Machine::message(Connection from, MemberMessage&& message, Tim
   if (finished()) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   Peer& peer = roll_.peer(from, now);
   std::visit([&](auto&& said) { on(from, peer, std::move(said)); }, std::move(message));
 }
@@ -99,6 +101,7 @@ void Coordinator::Machine::closed(Connection connection, const std::string& reas
   if (finished()) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   lose(connection, reason);
 }
 
@@ -108,6 +111,7 @@ void Coordinator::Machine::tick(TimePoint now) {
   if (now - last_tick_ > options_.heartbeat_limit / 2) watching_since_ = now;
   last_tick_ = now_ = now;
   journal_start();
+  if (finished()) return;
   check_limits();
 }
 
@@ -115,8 +119,11 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   if (finished() || stopping_) return;
   now_ = now;
   journal_start();
+  if (finished()) return;
   stopping_ = reason;
-  if (phase_ == Phase::kGathering) {
+  if (takes_over()) {
+    say("stops when the ranks have come back to the coordinator");
+  } else if (phase_ == Phase::kGathering) {
     finish({RunOutcome::kStopped, reason, course_.done, {}, {}});
   } else if (phase_ == Phase::kWaiting) {
     do_next();
@@ -140,14 +147,14 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
       ++ignored_;
       return true;
     case Taken::As::kBroken:
-      drop(from, taken.problem);
+      put_out(from, taken.problem);
       return false;
   }
   return false;
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
-  if (peer.is != Peer::Is::kConnected) return drop(from, "joined twice");
+  if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
@@ -155,8 +162,30 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
 }
 
+// A rank whose connection was lost. To a new coordinator it comes back as what it was; one that this coordinator has
+// given up, or is about to, comes back like one that was restarted.
+void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
+  if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
+  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  if (const auto before = roll_.connection_of(message.self)) {
+    drop(*before, "it has connected anew");
+    if (finished()) return;
+  }
+  const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
+  if (!problem.empty()) return refuse(from, problem);
+  Peer& self = *roll_.find(from);
+  journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
+  effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
+  if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
+}
+
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
-  if (peer.is != Peer::Is::kJoined) return drop(from, "was ready before it joined, or twice");
+  // What was on its way when the connection was lost.
+  if (peer.is == Peer::Is::kReady) {
+    ++ignored_;
+    return;
+  }
+  if (peer.is != Peer::Is::kJoined) return put_out(from, "was ready before it joined");
   roll_.ready(from, message);
   if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
   // At the next boundary it becomes a member.
@@ -199,7 +228,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
     return;
   }
   if (!is_plain_file_name(message.file) || !is_sha256(message.sha256)) {
-    return drop(from, "named a shard that is no plain file, or its hash is none");
+    return put_out(from, "named a shard that is no plain file, or its hash is none");
   }
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
@@ -237,7 +266,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   const std::string reason = short_line(message.reason);
   // One that was about to join is no loss to those that are at work.
-  if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return drop(from, reason);
+  if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
   if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
   fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
 }
@@ -263,7 +292,12 @@ void Coordinator::Machine::finish(Finished finished) {
   phase_ = Phase::kFinished;
   const bool succeeded = finished.outcome == RunOutcome::kSucceeded;
   const bool stopped = finished.outcome == RunOutcome::kStopped;
-  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason);
+  boost::json::object files;
+  for (const auto& [name, hash] : finished.result_sha256) files[name] = hash;
+  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason,
+          {{"of", finished.result_of},
+           {"sha256", std::move(files)},
+           {"user_can_mend", finished.outcome == RunOutcome::kUserError}});
   if (stopped) say(runtime::say("stopped after step ", course_.done, "; the same command goes on from here"));
   std::vector<Connection> in_view, others;
   for (const auto& [connection, peer] : roll_.peers()) {
@@ -293,9 +327,15 @@ void Coordinator::Machine::journal(std::string event, std::string reason, boost:
 void Coordinator::Machine::journal_start() {
   if (std::exchange(started_, true)) return;
   boost::json::object term{{"event", "term"},           {"step", course_.done},  {"reason", "a coordinator begins"},
-                           {"run_id", options_.run_id}, {"term", options_.term}, {"generation", stamp_.generation},
+                           {"run_id", options_.run_id}, {"launch", options_.launch},
+                           {"term", options_.term},     {"generation", stamp_.generation},
                            {"view", stamp_.view}};
   effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
+  if (options_.end) {
+    phase_ = Phase::kFinished;
+    effects_.push_back(*options_.end);
+    return;
+  }
   const boost::json::object self{
       {"term", options_.term}, {"starts", options_.starts}, {"host", options_.host}, {"pid", options_.pid}};
   if (newest_folder_.empty()) {

@@ -9,7 +9,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -40,6 +42,12 @@ struct CoordinatorOptions {
   bool keep_state = false;
 
   std::uint64_t last_view = 0, last_generation = 0;  // that earlier terms and starts have used
+  std::map<Rank, std::uint32_t> incarnations = {};   // likewise, the last one of each rank
+  // This coordinator takes the place of one that died: the members of its last view, with their incarnations, come back
+  // by themselves, and are lost when they do not within the heartbeat limit. Empty: it had no view.
+  std::map<Rank, std::uint32_t> awaited = {};
+  std::optional<Finished> end = {};                  // it had come to the end, and perhaps nobody knows
+  std::string launch = {};                           // names the start of the run that this term belongs to
   std::string checkpoints = {};                      // folder of the checkpoints, as the ranks see it
   std::set<std::uint64_t> published = {};            // steps of those that are there
 

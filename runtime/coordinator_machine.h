@@ -67,6 +67,7 @@ class Coordinator::Machine {
   void on(Connection from, Peer& peer, Failed&& message);
   void on(Connection from, Peer& peer, Note&& message);
   void on(Connection from, Peer& peer, Heartbeat&& message);
+  void on(Connection from, Peer& peer, Rejoin&& message);
   // Of this view, from a member, when it is awaited; else it is counted and dropped.
   bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
   // False when the member was broken, and is now lost.
@@ -74,11 +75,16 @@ class Coordinator::Machine {
 
   // ---- views (coordinator_views.cpp)
   void begin_when_all_are_ready();
+  // Nobody is gathered for the first time: members of a view come back to a new coordinator.
+  bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
+  void give_up_awaited();
   void check_limits();
   void check_progress();
   void lose(Connection connection, const std::string& reason);
   // Closes it first.
   void drop(Connection connection, const std::string& reason);
+  // It is told that it is not to come back.
+  void put_out(Connection connection, const std::string& reason);
   void refuse(Connection connection, const std::string& reason);
   void fence(const std::string& reason);
   void install_when_all_have_reported();
@@ -126,6 +132,7 @@ class Coordinator::Machine {
   TimePoint now_{}, began_{};
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
+  std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

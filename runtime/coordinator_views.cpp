@@ -45,7 +45,12 @@ boost::json::object as_json(const Member& member) {
 }
 
 void Coordinator::Machine::begin_when_all_are_ready() {
-  if (roll_.ready_count() < roll_.expected()) return;
+  if (takes_over()) {
+    const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
+    if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
+  } else if (roll_.ready_count() < roll_.expected()) {
+    return;
+  }
   if (const std::string problem = roll_.disagreement(); !problem.empty()) {
     return fail(problem + "; every rank must see the same configuration, data and model", RunOutcome::kUserError);
   }
@@ -56,9 +61,38 @@ void Coordinator::Machine::begin_when_all_are_ready() {
     } catch (const UserError& error) {
       return fail(newest_folder_ + ": " + error.what(), RunOutcome::kUserError);
     }
-    say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }
-  install(roll_.ready_ones(), true, "all ranks are ready");
+  if (takes_over() || !newest_folder_.empty()) {
+    say(runtime::say(takes_over() ? "a new coordinator has taken over; " : "", "going on from step ", course_.done, " of ",
+                     roll_.workload()->total_steps),
+        takes_over());
+  }
+  if (!takes_over()) return install(roll_.ready_ones(), true, "all ranks are ready");
+  // What was done since is done again, to the same bits.
+  const std::string reason = "a new coordinator has taken over";
+  ++stamp_.generation;
+  journal("rollback", reason);
+  install(roll_.ready_ones(), true, reason);
+}
+
+void Coordinator::Machine::give_up_awaited() {
+  for (auto at = awaited_.begin(); at != awaited_.end();) {
+    const Rank rank = at->first;
+    if (roll_.is_ready(rank)) {
+      ++at;
+      continue;
+    }
+    const std::string reason =
+        runtime::say("rank ", rank, ": did not come back within ", seconds(options_.heartbeat_limit), " s");
+    journal("lost", reason, {{"rank", rank}});
+    say(reason + " to the coordinator, and is lost", true);
+    at = awaited_.erase(at);
+  }
+  if (awaited_.empty() || roll_.ready_count() < options_.min_ranks) {
+    return fail(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
+                             " ranks have come back to the coordinator and ", std::max<std::size_t>(1, options_.min_ranks), " are needed"));
+  }
+  begin_when_all_are_ready();
 }
 
 void Coordinator::Machine::check_limits() {
@@ -73,6 +107,7 @@ void Coordinator::Machine::check_limits() {
     drop(connection, runtime::say("silent for ", seconds(options_.heartbeat_limit), " s"));
   }
   if (finished()) return;
+  if (takes_over() && now_ - began_ > options_.heartbeat_limit) return give_up_awaited();
   if (phase_ == Phase::kGathering && now_ - began_ > options_.join_limit) {
     const std::vector<Rank> missing = roll_.missing();
     return fail(runtime::say(names_of(missing), missing.size() == 1 ? " was" : " were", " not ready within ",
@@ -83,7 +118,7 @@ void Coordinator::Machine::check_limits() {
     const std::vector<Connection> asked = connections_;
     for (std::size_t index = 0; index < asked.size() && phase_ == Phase::kFencing; ++index) {
       if (asked[index] == 0 || reports_[index]) continue;
-      drop(asked[index], runtime::say("did not answer the fence within ", seconds(options_.fence_limit), " s"));
+      put_out(asked[index], runtime::say("did not answer the fence within ", seconds(options_.fence_limit), " s"));
     }
   }
   if (options_.progress_limit.count() > 0) check_progress();
@@ -112,7 +147,7 @@ void Coordinator::Machine::check_progress() {
     if (owes || !is_late(peer.progressed)) all_wait = false;
   }
   for (const Connection connection : late) {
-    if (!finished()) drop(connection, reason);
+    if (!finished()) put_out(connection, reason);
   }
   // All have computed and none gets on: whoever is at fault does not answer the fence.
   if (late.empty() && all_wait) fence(runtime::say("no vote for ", seconds(options_.progress_limit), " s"));
@@ -127,6 +162,11 @@ void Coordinator::Machine::refuse(Connection connection, const std::string& reas
 void Coordinator::Machine::drop(Connection connection, const std::string& reason) {
   effects_.push_back(Close{connection, reason});
   lose(connection, reason);
+}
+
+void Coordinator::Machine::put_out(Connection connection, const std::string& reason) {
+  effects_.push_back(Tell{{connection}, Refused{reason}});
+  drop(connection, reason);
 }
 
 void Coordinator::Machine::lose(Connection connection, const std::string& reason) {

@@ -126,12 +126,22 @@ struct Heartbeat {
   bool operator==(const Heartbeat&) const = default;
 };
 
+// The first message on a connection that takes the place of one that was lost, with the coordinator or without it.
+struct Rejoin {
+  Member self = {};             // as Welcome has named it; endpoints as in Ready
+  Stamp stamp = {};             // of its view; view 0: none yet
+  std::uint64_t committed = 0;  // updates applied and gathered
+  bool is_ready = false;        // has sent Ready
+  Workload workload = {};       // where it is ready
+  bool operator==(const Rejoin&) const = default;
+};
+
 using MemberMessage = std::variant<Join, Ready, Progress, Prepared, Evaluated, Report, ShardWritten, ShardFailed,
-                                   ResultWritten, Failed, Note, Heartbeat>;
+                                   ResultWritten, Failed, Note, Heartbeat, Rejoin>;
 
 // ---- coordinator → rank
 
-// The answer to Join.
+// The answer to Join and Rejoin.
 struct Welcome {
   Stamp stamp = {};
   Rank rank = 0;
@@ -181,5 +191,8 @@ using CoordinatorMessage = std::variant<Welcome, Refused, Fence, NewView, Commit
 
 // What a rank must not learn only when its main thread is done with what it is at.
 bool is_urgent(const CoordinatorMessage& message);
+
+// The term of its stamp; 0: it has none.
+std::uint64_t term_of(const CoordinatorMessage& message);
 
 }  // namespace cadre::runtime

@@ -25,6 +25,12 @@ std::string difference(const Workload& work, const Workload& other) {
 
 }  // namespace
 
+RollCall::RollCall(std::size_t expected, const std::map<Rank, std::uint32_t>& incarnations) : by_rank_(expected) {
+  for (const auto& [rank, incarnation] : incarnations) {
+    if (rank < expected) by_rank_[rank].incarnation = incarnation;
+  }
+}
+
 Peer& RollCall::peer(Connection connection, TimePoint now) {
   Peer& peer = peers_[connection];
   peer.heard = now;
@@ -55,6 +61,35 @@ std::string RollCall::join(Connection connection, const Member& self) {
   peer.member.rank = rank;
   peer.member.incarnation = ++number.incarnation;
   return {};
+}
+
+std::string RollCall::rejoin(Connection connection, const Member& self, bool anew) {
+  constexpr std::uint32_t kMostIncarnations = 1U << 31;
+  if (self.rank >= by_rank_.size() || self.incarnation == 0 || self.incarnation > kMostIncarnations) {
+    return say("rank ", self.rank, " of incarnation ", self.incarnation, " is none of this run's");
+  }
+  Number& number = by_rank_[self.rank];
+  if (number.taken_by || self.incarnation < number.incarnation) {
+    return say("rank ", self.rank, " is another process by now");
+  }
+  number.taken_by = connection;
+  number.incarnation = anew ? self.incarnation + 1 : self.incarnation;
+  Peer& peer = peers_.at(connection);
+  peer.is = Peer::Is::kJoined;
+  peer.member = self;
+  peer.member.incarnation = number.incarnation;
+  return {};
+}
+
+std::optional<Connection> RollCall::connection_of(const Member& self) const {
+  if (self.rank >= by_rank_.size()) return std::nullopt;
+  const Number& number = by_rank_[self.rank];
+  return number.incarnation == self.incarnation ? number.taken_by : std::nullopt;
+}
+
+bool RollCall::is_ready(Rank rank) const {
+  return rank < by_rank_.size() && by_rank_[rank].taken_by &&
+         peers_.at(*by_rank_[rank].taken_by).is == Peer::Is::kReady;
 }
 
 void RollCall::ready(Connection connection, const Ready& ready) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -22,13 +23,19 @@ struct Peer {
 
 class RollCall {
  public:
-  explicit RollCall(std::size_t expected) : by_rank_(expected) {}
+  // `incarnations`: the last ones that were given before.
+  explicit RollCall(std::size_t expected, const std::map<Rank, std::uint32_t>& incarnations = {});
 
   Peer& peer(Connection connection, TimePoint now);
   Peer* find(Connection connection);
 
   // Gives the number that the member asks for, or the lowest free one. Empty: done; else why not.
   std::string join(Connection connection, const Member& self);
+  // Gives a process that was here before its number back; with a new incarnation where `anew`. Empty: done; else why not.
+  std::string rejoin(Connection connection, const Member& self, bool anew);
+  // The connection under which this process is known; nothing: it is not.
+  std::optional<Connection> connection_of(const Member& self) const;
+  bool is_ready(Rank rank) const;
   // Ready, with this work. What the first ready one has is what all must have.
   void ready(Connection connection, const Ready& ready);
   // Forgets the connection. Its number is free again.

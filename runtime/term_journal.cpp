@@ -76,6 +76,25 @@ std::string text(const boost::json::object& entry, const char* key) {
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
 }
 
+Finished end_of(const boost::json::object& entry, const std::string& event, std::uint64_t step) {
+  const boost::json::value *mend = entry.if_contains("user_can_mend"), *files = entry.if_contains("sha256");
+  const bool user_can_mend = mend != nullptr && mend->is_bool() && mend->get_bool();
+  Finished end;
+  end.outcome = event == "succeeded" ? RunOutcome::kSucceeded
+                : event == "stopped" ? RunOutcome::kStopped
+                : user_can_mend      ? RunOutcome::kUserError
+                                     : RunOutcome::kFailed;
+  end.reason = text(entry, "reason");
+  end.step = step;
+  end.result_of = text(entry, "of");
+  if (files != nullptr && files->is_object()) {
+    for (const auto& [name, hash] : files->get_object()) {
+      if (hash.is_string()) end.result_sha256[std::string(name)] = std::string(hash.get_string());
+    }
+  }
+  return end;
+}
+
 }  // namespace
 
 bool is_term_journal(std::string_view name) {
@@ -160,6 +179,12 @@ void TermHistory::take(const boost::json::object& entry) {
   if (event == "term") {
     run_id = text(entry, "run_id");
     committed = step;
+    std::string of = text(entry, "launch");
+    if (of != launch) {
+      members.clear();
+      end.reset();
+    }
+    launch = std::move(of);
   } else if (event == "commit" || event == "rollback") {
     committed = step;
   } else if (event == "checkpoint") {
@@ -168,14 +193,19 @@ void TermHistory::take(const boost::json::object& entry) {
     best_step = static_cast<std::int64_t>(step);
     const boost::json::value* loss = entry.if_contains("loss");
     if (loss != nullptr && loss->is_double()) best_loss = loss->get_double();
+  } else if (event == "succeeded" || event == "stopped" || event == "failed") {
+    end = end_of(entry, event, step);
+  } else if (event == "lost") {
+    members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "view") {
-    const boost::json::value* members = entry.if_contains("members");
-    if (members == nullptr || !members->is_array()) return;
-    for (const boost::json::value& member : members->get_array()) {
+    const boost::json::value* found = entry.if_contains("members");
+    if (found == nullptr || !found->is_array()) return;
+    members.clear();
+    for (const boost::json::value& member : found->get_array()) {
       if (!member.is_object()) continue;
       const std::uint64_t rank = number(member.get_object(), "rank", kAnyRank);
-      const std::uint64_t incarnation = number(member.get_object(), "incarnation", 0);
-      if (rank < kAnyRank) incarnations[static_cast<Rank>(rank)] = static_cast<std::uint32_t>(incarnation);
+      const auto incarnation = static_cast<std::uint32_t>(number(member.get_object(), "incarnation", 0));
+      if (rank < kAnyRank) incarnations[static_cast<Rank>(rank)] = members[static_cast<Rank>(rank)] = incarnation;
     }
   }
 }

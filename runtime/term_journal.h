@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/effects.h"
 #include "runtime/json_lines.h"
 #include "runtime/members.h"
 
@@ -47,12 +48,15 @@ class TermJournal {
 struct TermHistory {
   std::uint64_t last_term = 0;  // 0: there was none
   std::string run_id = {};
+  std::string launch = {};  // the last term's
   std::uint64_t generation = 0, view = 0;
   std::uint64_t committed = 0;  // updates, in the last generation
   std::int64_t best_step = -1;
   double best_loss = 0;
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
+  std::map<Rank, std::uint32_t> members = {};  // with incarnations: of the last view of `launch`, without those lost since
+  std::optional<Finished> end = {};  // of `launch`
   std::string last_event = {};
   std::vector<std::string> problems = {};  // the text of each
 

@@ -117,7 +117,7 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   return vote;
 }
 
-void TrainStep::commit(const runtime::Commit& commit, const ViewParts& parts) {
+void TrainStep::apply(const runtime::Commit& commit) {
   CADRE_CHECK(commit.step == step_, "a commit of step ", commit.step, " while step ", step_, " is in hand");
   if (commit.apply) {
     const UpdateStep update{
@@ -125,11 +125,14 @@ void TrainStep::commit(const runtime::Commit& commit, const ViewParts& parts) {
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
     for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
-    const at::Tensor& values = state_.decoder->parameters().values();
-    comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
-                     {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
   }
   reset();
+}
+
+void TrainStep::gather(const ViewParts& parts) {
+  const at::Tensor& values = state_.decoder->parameters().values();
+  comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
+                   {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
 }
 
 }  // namespace cadre::run

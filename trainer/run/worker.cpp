@@ -44,15 +44,14 @@ ViewParts Worker::parts() const {
 }
 
 void Worker::run() {
-  tell(runtime::Join{options_.self});
+  control_.introduce(runtime::Join{options_.self});
   const runtime::CoordinatorMessage answer = control_.next();
   if (const auto* refused = std::get_if<runtime::Refused>(&answer)) {
     throw runtime::RunError("the coordinator refuses this rank: " + refused->reason);
   }
   const auto* welcome = std::get_if<runtime::Welcome>(&answer);
   CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
-  options_.self.rank = welcome->rank;
-  options_.self.incarnation = welcome->incarnation;
+  take_name(*welcome);
   try {
     load();
   } catch (const runtime::UserError& error) {
@@ -85,7 +84,24 @@ void Worker::load() {
   transport_ = options_.make_transport(options_.self);
   writer_ = std::make_unique<CheckpointWriter>([this](runtime::MemberMessage message) { tell(std::move(message)); });
   if (options_.self.rank == 0) tell(runtime::Note{.text = describe_trained(*state_)});
-  tell(runtime::Ready{.workload = workload_of(*state_), .endpoints = transport_->endpoints()});
+  options_.self.endpoints = transport_->endpoints();
+  rejoin_.workload = workload_of(*state_);
+  rejoin_.is_ready = true;
+  introduce();
+  tell(runtime::Ready{.workload = rejoin_.workload, .endpoints = options_.self.endpoints});
+}
+
+void Worker::take_name(const runtime::Welcome& welcome) {
+  options_.self.rank = welcome.rank;
+  options_.self.incarnation = welcome.incarnation;
+  introduce();
+}
+
+void Worker::introduce() {
+  rejoin_.self = options_.self;
+  rejoin_.committed = committed_;
+  if (place_) rejoin_.stamp = place_->view.stamp;
+  control_.introduce(rejoin_);
 }
 
 bool Worker::obey(const runtime::CoordinatorMessage& message) {
@@ -95,9 +111,7 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                             return perform(m.order);
                           },
                           [&](const runtime::Commit& m) {
-                            is_at_start_ = false;
-                            step_->commit(m, parts());
-                            committed_ = m.step + 1;
+                            commit(m);
                             return perform(m.next);
                           },
                           [&](const runtime::Proceed& m) { return perform(m.next); },
@@ -108,7 +122,10 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                           [&](const runtime::Refused& m) -> bool {
                             throw runtime::RunError("the coordinator puts this rank out: " + m.reason);
                           },
-                          [&](const runtime::Welcome&) { return true; }},
+                          [&](const runtime::Welcome& m) {
+                            take_name(m);
+                            return true;
+                          }},
                     message);
 }
 
@@ -123,15 +140,12 @@ void Worker::install(const runtime::NewView& message) {
   place->placement = runtime::place(message.view, state_->optimizer.chunks().count(), message.state_copies);
   place->communicator = transport_->communicator(message.view, options_.self.rank);
   place_ = std::move(place);
+  introduce();
   interruption_.watch(place_->communicator.get());
 
-  CADRE_CHECK(message.load, "a view that goes on from what its members hold");
-  std::vector<std::uint64_t> held;
-  for (std::size_t copy = 0; copy < message.state_copies; ++copy) {
-    const auto chunks = place_->placement.chunks_of(place_->self, copy);
-    held.insert(held.end(), chunks.begin(), chunks.end());
-  }
-  state_->optimizer.hold(held);
+  if (!message.load) return go_on();
+  state_->optimizer.hold(chunks_here());
+  residency_ = {.view = place_->view, .placement = place_->placement};
   step_->reset();
   if (message.checkpoint.empty()) {
     start_over();
@@ -141,6 +155,36 @@ void Worker::install(const runtime::NewView& message) {
                state_->optimizer);
   }
   committed_ = message.order.step;
+}
+
+std::vector<std::uint64_t> Worker::chunks_here() const {
+  std::vector<std::uint64_t> chunks;
+  for (std::uint64_t chunk = 0; chunk < place_->placement.holders.size(); ++chunk) {
+    const auto& holders = place_->placement.holders[chunk];
+    if (std::find(holders.begin(), holders.end(), place_->self) != holders.end()) chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+// The survivors hold all state between them: who is to hold a chunk from now on gets it from one that does, and
+// everybody all parameters, since the view before may have ended while they were gathered.
+void Worker::go_on() {
+  state_->optimizer.hold_also(chunks_here());
+  move_state(residency_, parts(), state_->optimizer);
+  step_->gather(parts());
+}
+
+void Worker::commit(const runtime::Commit& message) {
+  is_at_start_ = false;
+  step_->apply(message);
+  committed_ = message.step + 1;
+  introduce();
+  if (!(residency_.view.stamp == place_->view.stamp)) {
+    // The first commit of a view: what it took away may go now.
+    state_->optimizer.keep_only(chunks_here());
+    residency_ = {.view = place_->view, .placement = place_->placement};
+  }
+  step_->gather(parts());
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.

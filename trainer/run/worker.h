@@ -9,6 +9,7 @@
 #include "runtime/messages.h"
 #include "trainer/run/checkpoint_writer.h"
 #include "trainer/run/interruption.h"
+#include "trainer/run/move_state.h"
 #include "trainer/run/rank_state.h"
 #include "trainer/run/train_step.h"
 
@@ -38,9 +39,15 @@ class Worker {
   struct Place;
 
   void load();
+  void take_name(const runtime::Welcome& welcome);
+  // Should the connection be lost, the next coordinator hears this.
+  void introduce();
   // False: the run is at its end.
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
+  void go_on();
+  void commit(const runtime::Commit& message);
+  std::vector<std::uint64_t> chunks_here() const;
   bool perform(const runtime::Order& order);
   void evaluate(const runtime::Order& order);
   void start_over();
@@ -56,8 +63,10 @@ class Worker {
   std::unique_ptr<comm::Transport> transport_;
   std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Place> place_;
+  Residency residency_;
   std::uint64_t committed_ = 0;  // updates applied and gathered
   bool is_at_start_ = true;      // the parameters are the seeded ones
+  runtime::Rejoin rejoin_;
   runtime::ControlClient control_;
   std::unique_ptr<CheckpointWriter> writer_;  // tells control_ what it wrote, so it goes first
 };

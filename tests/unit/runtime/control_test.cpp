@@ -200,5 +200,84 @@ TEST(Control, AnotherRunsTokenIsNotAccepted) {
   EXPECT_TRUE(served.opened.empty());
 }
 
+// What is waited for on both sides of a coordinator's death.
+struct Rejoining {
+  const ScratchFolder folder;
+  const Endpoint endpoint{(folder.path() / "socket").string(), 0};
+  std::optional<Served> served{std::in_place, ControlServerOptions{}, endpoint};
+  std::atomic<int> lost = 0;
+  ControlClient client{{.endpoints = {endpoint}, .token = kToken, .on_lost = [this] { ++lost; }}};
+
+  void start_again() {
+    served.reset();
+    served.emplace(ControlServerOptions{}, endpoint);
+  }
+  std::vector<MemberMessage> heard(std::size_t count, std::size_t others = 0) {
+    const Connection connection = served->connection(others);
+    EXPECT_TRUE(served->wait_for([&](Served& it) { return it.messages[connection].size() >= count; }));
+    std::vector<MemberMessage> messages;
+    served->on_loop([&](ControlServer&) { messages = served->messages[connection]; });
+    return messages;
+  }
+};
+
+TEST(ControlRejoin, ARankSaysWhoItIsToEachCoordinator) {
+  Rejoining it;
+  const MemberMessage join = Join{{.rank = 3}}, back = Rejoin{{.rank = 3, .incarnation = 1}, {}, 0, false, {}};
+  it.client.introduce(join);
+  it.client.send(Note{false, "to the first"});
+  EXPECT_EQ(it.heard(2), (std::vector<MemberMessage>{join, Note{false, "to the first"}}));
+  it.client.introduce(back);
+  it.client.send(Note{false, "to the first too"});
+  EXPECT_EQ(it.heard(3).back(), MemberMessage(Note{false, "to the first too"}));
+  it.start_again();
+  EXPECT_EQ(it.heard(1), std::vector<MemberMessage>{back});
+  // A failure is worth nothing to a coordinator that died of it.
+  it.client.send(Failed{true, "no such file"});
+  EXPECT_EQ(it.heard(2).back(), MemberMessage(Failed{true, "no such file"}));
+  it.start_again();
+  EXPECT_EQ(it.heard(2), (std::vector<MemberMessage>{back, Failed{true, "no such file"}}));
+  EXPECT_EQ(it.lost, 0);
+}
+
+TEST(ControlRejoin, ACoordinatorOfAnEarlierTermIsNotObeyed) {
+  Rejoining it;
+  it.client.introduce(Join{});
+  it.served->send(it.served->connection(), Welcome{{2, 0, 0}, 0, 1});
+  EXPECT_EQ(it.client.next(), CoordinatorMessage(Welcome{{2, 0, 0}, 0, 1}));
+  it.start_again();
+  it.served->send(it.served->connection(), Commit{{1, 0, 7}, 5, true, 1, {}});
+  // It turns to whoever is there now.
+  it.served->send(it.served->connection(1), Welcome{{3, 0, 0}, 0, 1});
+  EXPECT_EQ(it.client.next(), CoordinatorMessage(Welcome{{3, 0, 0}, 0, 1}));
+}
+
+TEST(ControlRejoin, WhoIsRefusedDoesNotComeBack) {
+  Rejoining it;
+  it.client.introduce(Join{});
+  const Connection connection = it.served->connection();
+  it.served->on_loop([&](ControlServer& server) {
+    server.send(connection, Refused{"another workload"});
+    server.close(connection);
+  });
+  EXPECT_EQ(it.client.next(), CoordinatorMessage(Refused{"another workload"}));
+  EXPECT_THROW(it.client.next(), ControlLost);
+  EXPECT_EQ(it.lost, 1);
+}
+
+TEST(ControlRejoin, WithoutACoordinatorItEndsAtTheDeadline) {
+  const ScratchFolder folder;
+  const Endpoint endpoint{(folder.path() / "socket").string(), 0};
+  std::optional<Served> served(std::in_place, ControlServerOptions{}, endpoint);
+  ControlClient client({.endpoints = {endpoint}, .token = kToken, .reconnect_deadline = 1ms});
+  client.introduce(Join{});
+  static_cast<void>(served->connection());
+  served.reset();
+  const std::string why = reason_of_loss(client);
+  EXPECT_NE(why.find("is lost: closed by the other end; the coordinator cannot be reached within 1 ms: /"),
+            std::string::npos)
+      << why;
+}
+
 }  // namespace
 }  // namespace cadre::runtime

@@ -27,7 +27,7 @@ class RawClient {
  public:
   explicit RawClient(const Served& served) : socket_(io_) {
     socket_.connect(socket_address(served.endpoint()));
-    hello_ = std::string("CADRE\n\x01\x00\x01", 9) + text_of(random_bytes());
+    hello_ = std::string("CADRE\n") + char{kProtocolVersion} + std::string("\x00\x01", 2) + text_of(random_bytes());
   }
 
   void say(const std::string& bytes) {
@@ -89,9 +89,9 @@ const Attack kAttacks[] = {
     {"zeros without end", ChannelEnd::kGarbage, [](RawClient& it) { it.say(std::string(1 << 20, '\0')); }},
     {"another version", ChannelEnd::kVersion,
      [](RawClient& it) {
-       it.hello_[6] = 2;
+       it.hello_[6] = kProtocolVersion + 1;
        it.say(it.hello_);
-       EXPECT_EQ(it.hear(9), std::string("CADRE\n\x01\x00\x00", 9));
+       EXPECT_EQ(it.hear(9), std::string("CADRE\n") + char{kProtocolVersion} + std::string("\x00\x00", 2));
      }},
     {"a client that says it is the server", ChannelEnd::kGarbage,
      [](RawClient& it) {

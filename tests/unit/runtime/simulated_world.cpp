@@ -53,7 +53,7 @@ Workload workload_of(std::uint64_t steps, std::uint32_t micro_batches, std::uint
 }
 
 SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed)
-    : options_(options), workload_(std::move(workload)), coordinator_(std::move(options), {}), random_(seed) {
+    : options_(options), workload_(std::move(workload)), coordinator_(std::in_place, std::move(options), TimePoint{}), random_(seed) {
   expected_step_ = options_.start.folder.empty() ? 0 : options_.start.manifest.step;
   checkpoints = options_.published;
   for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);
@@ -109,7 +109,7 @@ bool SimulatedWorld::deliver_one() {
   SimulatedRank& rank = *talking[chosen];
   MemberMessage message = std::move(rank.outbox.front());
   rank.outbox.pop_front();
-  apply(coordinator_.on_message(rank.connection, std::move(message), now_));
+  apply(coordinator_->on_message(rank.connection, std::move(message), now_));
   return true;
 }
 
@@ -129,18 +129,67 @@ void SimulatedWorld::publish_pending() {
   if (problem.empty()) {
     EXPECT_TRUE(checkpoints.insert(step).second) << "two checkpoints of step " << step;
   }
-  apply(coordinator_.on_checkpoint_published(step, problem, now_));
+  apply(coordinator_->on_checkpoint_published(step, problem, now_));
+}
+
+void SimulatedWorld::restart_coordinator() {
+  ++restarts;
+  for (const std::uint64_t step : std::exchange(to_publish_, {})) {
+    if (random_() % 2 == 0) checkpoints.insert(step);
+  }
+  CoordinatorOptions options = options_;
+  options.term += restarts;
+  options.last_view = history_.view;
+  options.last_generation = history_.generation;
+  options.incarnations = history_.incarnations;
+  options.awaited = history_.members;
+  options.end = history_.end;
+  options.published = checkpoints;
+  for (const Manifest& manifest : manifests) {
+    if (checkpoints.count(manifest.step) == 0 || manifest.step < options.start.manifest.step) continue;
+    options.start = {"/run/checkpoints/" + checkpoint_name(manifest.step), manifest};
+  }
+  expected_step_ = options.start.folder.empty() ? 0 : options.start.manifest.step;
+  coordinator_.reset();
+  coordinator_.emplace(std::move(options), now_);
+  for (auto& [connection, rank] : std::exchange(ranks_, {})) {
+    if (rank.alive && !rank.ended) connect_anew(std::move(rank));
+  }
+}
+
+void SimulatedWorld::connect_anew(SimulatedRank rank) {
+  const Connection anew = ++last_connection_;
+  rank.connection = anew;
+  while (!rank.outbox.empty() && random_() % 3 != 0) rank.outbox.pop_front();
+  std::erase_if(rank.outbox, [](const MemberMessage& message) {
+    return std::holds_alternative<Join>(message) || std::holds_alternative<Rejoin>(message);
+  });
+  const Member self{
+      .rank = rank.number, .incarnation = rank.incarnation, .host = "host-" + std::to_string(anew), .pid = 1};
+  if (rank.incarnation == 0) {
+    rank.outbox = {Join{self}};
+  } else {
+    rank.outbox.push_front(Rejoin{self, rank.stamp, rank.done, true, workload_});
+  }
+  ranks_.emplace(anew, std::move(rank));
+}
+
+void SimulatedWorld::reconnect(Rank number, bool seen_first) {
+  SimulatedRank& before = *rank(number);
+  connect_anew(before);
+  before.alive = false;
+  if (seen_first) apply(coordinator_->on_closed(before.connection, "the connection was closed", now_));
 }
 
 void SimulatedWorld::kill(Rank number) {
   SimulatedRank* rank = this->rank(number);
   ASSERT_NE(rank, nullptr) << number;
   rank->alive = false;
-  apply(coordinator_.on_closed(rank->connection, "the connection was closed", now_));
+  apply(coordinator_->on_closed(rank->connection, "the connection was closed", now_));
 }
 
 void SimulatedWorld::send(Rank number, MemberMessage message) {
-  apply(coordinator_.on_message(rank(number)->connection, std::move(message), now_));
+  apply(coordinator_->on_message(rank(number)->connection, std::move(message), now_));
 }
 
 // Every rank that is not silent sends heartbeats.
@@ -150,10 +199,10 @@ void SimulatedWorld::pass(std::chrono::milliseconds time) {
     now_ += std::chrono::milliseconds(500);
     for (auto& [connection, rank] : ranks_) {
       if (rank.alive && silent.count(rank.number) == 0 && !finished) {
-        apply(coordinator_.on_message(connection, Heartbeat{}, now_));
+        apply(coordinator_->on_message(connection, Heartbeat{}, now_));
       }
     }
-    apply(coordinator_.on_tick(now_));
+    apply(coordinator_->on_tick(now_));
   }
 }
 
@@ -176,6 +225,10 @@ void SimulatedWorld::check(const Committed& committed) {
 
 void SimulatedWorld::apply(Effects&& effects) {
   for (Effect& effect : effects) {
+    if (dies_in && (*dies_in)-- == 0) {
+      dies_in.reset();
+      return restart_coordinator();
+    }
     EXPECT_FALSE(finished.has_value()) << "an effect after the end";
     if (auto* tell = std::get_if<Tell>(&effect)) {
       EXPECT_FALSE(tell->to.empty());
@@ -193,6 +246,7 @@ void SimulatedWorld::apply(Effects&& effects) {
       const auto step = journal->entry.at("step").to_number<std::uint64_t>();
       EXPECT_TRUE(journal->entry.at("reason").is_string());
       if (event == "commit") journaled_commit_ = step;
+      history_.take(journal->entry);
       if (journal->for_people) events.push_back(event + " " + std::to_string(step));
     } else if (auto* publish = std::get_if<Publish>(&effect)) {
       EXPECT_EQ(publish->manifest.run_id, "a run");
@@ -227,7 +281,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
   if (const auto* welcome = std::get_if<Welcome>(&message)) {
     rank.number = welcome->rank;
     rank.incarnation = welcome->incarnation;
-    rank.outbox.push_back(Ready{workload_, {{"127.0.0.1", 1}}});
+    if (!std::exchange(rank.ready, true)) rank.outbox.push_back(Ready{workload_, {{"127.0.0.1", 1}}});
   } else if (const auto* refused = std::get_if<Refused>(&message)) {
     rank.refused = refused->reason;
   } else if (const auto* fence = std::get_if<Fence>(&message)) {

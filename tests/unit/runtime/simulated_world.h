@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/coordinator.h"
+#include "runtime/term_journal.h"
 
 namespace cadre::runtime {
 
@@ -25,6 +26,7 @@ struct SimulatedRank {
   Connection connection = 0;
   Rank number = 0;
   std::uint32_t incarnation = 0;
+  bool ready = false;
   bool alive = true;
   Stamp stamp = {};
   std::uint32_t index = 0;
@@ -54,13 +56,22 @@ class SimulatedWorld {
 
   void kill(Rank rank);
   void send(Rank rank, MemberMessage message);
-  void stop() { apply(coordinator_.on_stop("signal 15", now_)); }
+  void send_from(Connection connection, MemberMessage message) {
+    apply(coordinator_->on_message(connection, std::move(message), now_));
+  }
+  // The rank's connection is lost and made anew; the coordinator sees the end of the old one before that, or never.
+  void reconnect(Rank rank, bool seen_first);
+  const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
+  void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
   void publish_pending();
+  // The coordinator dies, and another takes its place with what the journal and the disk have. Of what was on its way to
+  // it, the seed says what still comes.
+  void restart_coordinator();
 
   SimulatedRank* rank(Rank number);
   std::size_t alive() const;
-  std::uint64_t done() const { return coordinator_.done_steps(); }
+  std::uint64_t done() const { return coordinator_->done_steps(); }
   // What an undisturbed run has after `step` updates.
   std::uint64_t expected_parameters(std::uint64_t step) const;
 
@@ -71,6 +82,7 @@ class SimulatedWorld {
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
   bool publishes_at_once = true;
+  std::optional<std::size_t> dies_in;  // effects, until the coordinator dies
 
   // ---- what happened
   std::vector<Committed> commits;
@@ -84,19 +96,22 @@ class SimulatedWorld {
   std::optional<Order> result_order;
   std::uint64_t result_parameters = 0;
   std::uint64_t computed = 0;       // micro-batches, in all
+  std::size_t restarts = 0;         // of the coordinator
   std::vector<std::string> orders;  // "train 3 snapshot", as the first member was given them
 
-  Coordinator& coordinator() { return coordinator_; }
+  Coordinator& coordinator() { return *coordinator_; }
 
  private:
   void apply(Effects&& effects);
+  void connect_anew(SimulatedRank rank);
   void receive(SimulatedRank& rank, const CoordinatorMessage& message);
   void obey(SimulatedRank& rank, const Order& order);
   void check(const Committed& committed);
 
   CoordinatorOptions options_;
   Workload workload_;
-  Coordinator coordinator_;
+  std::optional<Coordinator> coordinator_;
+  TermHistory history_;
   TimePoint now_{};
   std::mt19937_64 random_;
   Connection last_connection_ = 0;

@@ -72,6 +72,51 @@ TEST(TermJournal, WhatAllTermsWroteIsKnown) {
   EXPECT_THAT(history.problems, IsEmpty());
 }
 
+boost::json::object term_of(const char* launch) {
+  boost::json::object term = entry("term", 0);
+  term["launch"] = launch;
+  return term;
+}
+
+TEST(TermHistory, WhoIsThereIsKnownOfTheSameStartOnly) {
+  TermHistory history;
+  boost::json::object view = entry("view", 0), lost = entry("lost", 2);
+  view["members"] = boost::json::array{
+      {{"rank", 0}, {"incarnation", 1}}, {{"rank", 1}, {"incarnation", 4}}, {{"rank", 3}, {"incarnation", 2}}};
+  lost["rank"] = 1;
+  history.take(term_of("one"));
+  history.take(view);
+  EXPECT_THAT(history.members, ElementsAre(Pair(0, 1), Pair(1, 4), Pair(3, 2)));
+  history.take(lost);
+  history.take(term_of("one"));
+  EXPECT_THAT(history.members, ElementsAre(Pair(0, 1), Pair(3, 2)));
+  history.take(term_of("two"));
+  EXPECT_THAT(history.members, IsEmpty());
+  EXPECT_THAT(history.incarnations, ElementsAre(Pair(0, 1), Pair(1, 4), Pair(3, 2)));
+  EXPECT_EQ(history.launch, "two");
+}
+
+TEST(TermHistory, AnEndThatNobodyHasHeardOfIsKnown) {
+  TermHistory history;
+  boost::json::object end = entry("succeeded", 9);
+  end["of"] = "step 9 (the last)";
+  end["sha256"] = boost::json::object{{"adapter_model.safetensors", "00ff"}};
+  history.take(term_of("one"));
+  history.take(end);
+  history.take(term_of("one"));
+  ASSERT_TRUE(history.end.has_value());
+  EXPECT_EQ(history.end->outcome, RunOutcome::kSucceeded);
+  EXPECT_EQ(history.end->step, 9U);
+  EXPECT_EQ(history.end->result_of, "step 9 (the last)");
+  EXPECT_THAT(history.end->result_sha256, ElementsAre(Pair("adapter_model.safetensors", "00ff")));
+  boost::json::object failed = entry("failed", 9);
+  failed["user_can_mend"] = true;
+  history.take(failed);
+  EXPECT_EQ(history.end->outcome, RunOutcome::kUserError);
+  history.take(term_of("two"));
+  EXPECT_FALSE(history.end.has_value());
+}
+
 TEST(TermJournal, ATornLastLineIsLeftOut) {
   ScratchFolder folder;
   std::string whole;

@@ -1,0 +1,207 @@
+// The coordinator dies, at every point of a run, and another goes on from its journal: the run ends with the parameters,
+// losses and evaluations of an undisturbed one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "tests/unit/runtime/simulated_world.h"
+
+namespace cadre::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::uint64_t kSteps = 6;
+
+CoordinatorOptions options_for(std::size_t ranks, bool keep_state) {
+  return {.run_id = "a run",
+          .expected_ranks = ranks,
+          .policy = {.eval_every = 3, .save_every = 2, .max_grad_norm = 1},
+          .logging_steps = 4,
+          .keep_state = keep_state,
+          .launch = "this start",
+          .checkpoints = "/run/checkpoints"};
+}
+
+SimulatedWorld world_of(std::size_t ranks, bool keep_state, std::uint64_t seed) {
+  SimulatedWorld world(options_for(ranks, keep_state), workload_of(kSteps, 8), seed);
+  for (Rank rank = 0; rank < ranks; ++rank) world.start_rank(rank);
+  return world;
+}
+
+// What the records have of the run, the last generation of each step.
+using Line = std::tuple<double, double, std::uint64_t>;
+std::map<std::uint64_t, Line> lines_of(const SimulatedWorld& world) {
+  std::map<std::uint64_t, Line> lines;
+  for (const Committed& commit : world.commits) {
+    lines[commit.step] = {commit.loss, commit.logged ? commit.window.loss_sum : 0, commit.window.tokens};
+  }
+  return lines;
+}
+std::map<std::uint64_t, double> losses_of(const SimulatedWorld& world) {
+  std::map<std::uint64_t, double> losses;
+  for (const EvaluationDone& evaluation : world.evaluations) losses[evaluation.step] = evaluation.loss;
+  return losses;
+}
+
+void expect_as_undisturbed(SimulatedWorld& world, std::size_t ranks, bool keep_state) {
+  SimulatedWorld undisturbed = world_of(ranks, keep_state, 1);
+  undisturbed.run();
+  if (!world.finished) world.pass(500ms);
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.finished->result_sha256, undisturbed.finished->result_sha256);
+  EXPECT_EQ(world.finished->result_of, undisturbed.finished->result_of);
+  EXPECT_EQ(lines_of(world), lines_of(undisturbed));
+  EXPECT_EQ(losses_of(world), losses_of(undisturbed));
+}
+
+struct Case {
+  bool keep_state;
+  std::size_t ranks;
+};
+
+class CoordinatorRestart : public testing::TestWithParam<Case> {};
+
+// Between any two effects: also with a commit in the journal that no rank has heard of, or only some.
+TEST_P(CoordinatorRestart, MayHappenAtAnyPoint) {
+  const auto [keep_state, ranks] = GetParam();
+  for (std::size_t at = 0;; ++at) {
+    SCOPED_TRACE(testing::Message() << "after " << at << " effects");
+    SimulatedWorld world = world_of(ranks, keep_state, at);
+    world.dies_in = at;
+    world.run();
+    if (world.restarts == 0) {
+      ASSERT_GT(at, 40U);
+      break;
+    }
+    expect_as_undisturbed(world, ranks, keep_state);
+    EXPECT_THAT(world.warnings, testing::Each(testing::Not(HasSubstr("lost"))));
+  }
+}
+
+TEST_P(CoordinatorRestart, MayHappenAgainAndAgain) {
+  const auto [keep_state, ranks] = GetParam();
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SimulatedWorld world = world_of(ranks, keep_state, seed);
+    std::mt19937_64 random(seed);
+    world.run([&](SimulatedWorld& w) {
+      if (w.restarts < 6 && random() % 20 == 0) w.dies_in = random() % 8;
+    });
+    world.dies_in.reset();
+    expect_as_undisturbed(world, ranks, keep_state);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CoordinatorRestart,
+                         testing::Values(Case{false, 1}, Case{false, 2}, Case{false, 5}, Case{true, 1}, Case{true, 2},
+                                         Case{true, 5}));
+
+SimulatedWorld restarted_after_step(std::uint64_t step, std::size_t ranks) {
+  SimulatedWorld world = world_of(ranks, false, 1);
+  while (world.done() < step) EXPECT_TRUE(world.deliver_one());
+  world.restart_coordinator();
+  return world;
+}
+
+TEST(CoordinatorTakesOver, NobodyIsLostBeforeTheHeartbeatLimit) {
+  SimulatedWorld world = restarted_after_step(3, 3);
+  world.silent = {2};
+  world.run();
+  world.pass(3s);
+  EXPECT_THAT(world.warnings, IsEmpty());
+  EXPECT_FALSE(world.finished.has_value());
+  world.silent = {};
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.alive(), 3U);
+}
+
+TEST(CoordinatorTakesOver, ARankThatDoesNotComeBackIsLostThen) {
+  SimulatedWorld world = restarted_after_step(3, 3);
+  world.silent = {2};
+  world.run();
+  world.pass(4s);
+  EXPECT_THAT(world.warnings, Contains(HasSubstr("rank 2: did not come back within 3 s")));
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.coordinator().view().size(), 2U);
+}
+
+TEST(CoordinatorTakesOver, WithoutAnyRankTheRunFails) {
+  SimulatedWorld world = restarted_after_step(3, 2);
+  world.silent = {0, 1};
+  world.pass(4s);
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kFailed);
+  EXPECT_THAT(world.finished->reason, HasSubstr("0 of 2 ranks have come back to the coordinator and 1 are needed"));
+}
+
+TEST(CoordinatorTakesOver, AStopWaitsForTheRanks) {
+  SimulatedWorld world = restarted_after_step(3, 3);
+  world.stop();
+  EXPECT_FALSE(world.finished.has_value());
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kStopped) << world.finished->reason;
+  for (Rank rank = 0; rank < 3; ++rank) EXPECT_TRUE(world.rank(rank)->ended.has_value());
+}
+
+TEST(CoordinatorTakesOver, AnOlderIncarnationIsRefused) {
+  SimulatedWorld world = world_of(2, false, 1);
+  while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+  const Rejoin old{{.rank = 1, .incarnation = 1}, {1, 0, 1}, 2, true, workload_of(kSteps, 8)};
+  world.kill(1);
+  world.start_rank(1);
+  while (world.done() < 4) EXPECT_TRUE(world.deliver_one());
+  EXPECT_EQ(world.rank(1)->incarnation, 2U);
+  world.restart_coordinator();
+  const Connection connection = world.start_rank(0);
+  world.send_from(connection, old);
+  EXPECT_THAT(world.refusal_of(connection), HasSubstr("rank 1 is another process by now"));
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+}
+
+// A network that drops a connection, with the coordinator alive: the rank is lost, comes back, and takes part again.
+TEST(CoordinatorRejoin, ARankWhoseConnectionIsLostTakesPartAgain) {
+  for (const bool seen_first : {true, false}) {
+    SimulatedWorld world = world_of(3, true, 1);
+    while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+    world.reconnect(2, seen_first);
+    world.run();
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+    EXPECT_EQ(world.coordinator().view().size(), 3U);
+    EXPECT_EQ(world.rank(2)->incarnation, 2U);
+  }
+}
+
+// One that hangs would come back again and again: its control thread is alive.
+TEST(CoordinatorRejoin, ARankWithoutProgressIsToldNotToComeBack) {
+  CoordinatorOptions options = options_for(2, false);
+  options.progress_limit = 10s;
+  SimulatedWorld world(options, workload_of(kSteps, 8));
+  for (Rank rank = 0; rank < 2; ++rank) world.start_rank(rank);
+  while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+  const Connection hung = world.rank(1)->connection;
+  world.rank(1)->outbox.clear();
+  world.run();
+  world.pass(20s);
+  EXPECT_THAT(world.refusal_of(hung), HasSubstr("without progress for 10 s"));
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+}
+
+}  // namespace
+}  // namespace cadre::runtime
