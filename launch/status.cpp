@@ -4,12 +4,14 @@
 #include <boost/json/array.hpp>
 #include <map>
 #include <string>
-#include <string_view>
+#include <vector>
 
+#include "launch/roster.h"
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
 #include "runtime/json_lines.h"
 #include "runtime/json_print.h"
+#include "runtime/plain_text.h"
 #include "runtime/run_folder.h"
 
 namespace cadre::launch {
@@ -17,11 +19,11 @@ namespace {
 
 using boost::json::object;
 using runtime::FolderState;
-using runtime::RunStatus;
 
 constexpr std::size_t kEvents = 10;
 // A metrics line comes once in so many steps at the most, an evaluation's beside it.
 constexpr std::size_t kRecentLines = 32;
+constexpr std::size_t kMostRows = 64;  // of a table for a person
 
 FolderState look(const std::filesystem::path& run) {
   FolderState state = runtime::look_at_run_folder(run);
@@ -56,10 +58,18 @@ std::map<std::uint64_t, std::uint64_t> shares(const object& ledger_line) {
   return counts;
 }
 
-std::string_view state_of_the_process(const FolderState& state) {
-  if (state.holder) return "live";
-  const RunStatus status = state.record->status;
-  return status == RunStatus::kSucceeded || status == RunStatus::kStopped ? "drained" : "lost";
+Roster roster_of(const std::filesystem::path& run, const FolderState& state) {
+  Roster roster(state.record->starts);
+  std::error_code error;
+  const std::filesystem::path journal = run / "journal.jsonl";
+  if (std::filesystem::exists(journal, error)) {
+    runtime::visit_json_lines(journal, [&](object&& event) {
+      roster.take(event);
+      return true;
+    });
+  }
+  if (!state.holder) roster.nobody_is_there();
+  return roster;
 }
 
 std::uint64_t last_step(const std::filesystem::path& run) {
@@ -73,6 +83,68 @@ void print_newest_number(const std::vector<object>& lines, const char* name, con
   const auto found = std::find_if(lines.rbegin(), lines.rend(),
                                   [&](const object& line) { return line.contains(name) && line.at(name).is_number(); });
   if (found != lines.rend()) out << words << runtime::json_line(found->at(name));
+}
+
+std::string text_in(const boost::json::value& fields, const char* name) {
+  const auto* value = fields.is_object() ? fields.get_object().if_contains(name) : nullptr;
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+void pad(std::ostream& out, const std::string& text, std::size_t width, bool right = false) {
+  const std::string space(width > text.size() ? width - text.size() : 0, ' ');
+  out << (right ? space : "") << text << (right ? "" : space);
+}
+
+// Columns as wide as what is in them; the last one as it is.
+void print_table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right, std::ostream& out) {
+  std::vector<std::size_t> widths(right.size());
+  for (const auto& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      widths[column] = std::max(widths[column], row[column].size());
+    }
+  }
+  for (const auto& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      out << "  ";
+      const bool last = column + 1 == row.size();
+      pad(out, runtime::plain_line(row[column]), last && !right[column] ? 0 : widths[column], right[column]);
+    }
+    out << "\n";
+  }
+}
+
+// Of thousands only those that are not as they should be.
+void print_ranks(const object& facts, std::ostream& out) {
+  const boost::json::array& ranks = facts.at("ranks").as_array();
+  if (ranks.empty()) {
+    out << "\n  no rank has joined yet\n";
+    return;
+  }
+  std::vector<std::vector<std::string>> rows{{"rank", "host", "pid", "state", "micro-batches"}};
+  std::size_t left_out = 0;
+  for (const boost::json::value& rank : ranks) {
+    const std::string state = text_in(rank, "state");
+    if (ranks.size() > kMostRows && (state == "live" || state == "drained" || rows.size() > kMostRows)) {
+      ++left_out;
+      continue;
+    }
+    const auto count = [&](const char* name) { return runtime::json_line(rank.at(name)); };
+    rows.push_back({count("rank"), text_in(rank, "host"), count("pid"), state, count("micro_batches")});
+  }
+  out << "\n";
+  print_table(rows, {true, false, true, false, true}, out);
+  if (left_out > 0) out << "  and " << left_out << " more; --json lists all " << ranks.size() << "\n";
+}
+
+void print_events(const object& facts, std::ostream& out) {
+  std::vector<std::vector<std::string>> rows;
+  for (const boost::json::value& event : facts.at("events").as_array()) {
+    rows.push_back({text_in(event, "time"), runtime::say("step ", count_in(event.as_object(), "step")),
+                    text_in(event, "event"), text_in(event, "reason")});
+  }
+  if (rows.empty()) return;
+  out << "\n";
+  print_table(rows, {false, false, false, false}, out);
 }
 
 void print_checkpoints(const std::filesystem::path& run, std::ostream& out) {
@@ -97,20 +169,27 @@ object status_of_run(const std::filesystem::path& run) {
   boost::json::array events;
   for (object& event : runtime::last_json_lines(run / "journal.jsonl", kEvents)) events.push_back(std::move(event));
 
-  // One process does everything so far: it is the coordinator and the one rank.
-  const object process{{"host", state.record->host}, {"pid", state.record->pid}};
+  const Roster roster = roster_of(run, state);
   const auto micro_batches = shares(ledger_line);
-  object rank{{"rank", 0}};
-  rank.insert(process.begin(), process.end());
-  rank["state"] = state_of_the_process(state);
-  rank["micro_batches"] = micro_batches.contains(0) ? micro_batches.at(0) : 0;
+  boost::json::array ranks;
+  for (const auto& [rank, entry] : roster.ranks()) {
+    const auto share = micro_batches.find(rank);
+    ranks.push_back({{"rank", rank},
+                     {"host", entry.process.host},
+                     {"pid", entry.process.pid},
+                     {"state", name_of(entry.state)},
+                     {"micro_batches", share != micro_batches.end() ? share->second : 0}});
+  }
+  // No number where there is none: 0 would be one to signal.
+  object coordinator{{"host", nullptr}, {"pid", nullptr}};
+  if (const auto& process = roster.coordinator()) coordinator = {{"host", process->host}, {"pid", process->pid}};
 
   return {{"status", state.status()},
           {"step", last_step(run)},
           {"max_steps", state.record->max_steps},
-          {"view", count_in(ledger_line, "view")},
-          {"coordinator", process},
-          {"ranks", boost::json::array{rank}},
+          {"view", roster.view()},
+          {"coordinator", std::move(coordinator)},
+          {"ranks", std::move(ranks)},
           {"events", std::move(events)}};
 }
 
@@ -130,14 +209,17 @@ int status(const std::filesystem::path& run, bool json, std::ostream& out) {
   print_newest_number(metrics, "eval_loss", ", validation loss ", out);
   out << "\n  started      " << state.record->started << (state.record->starts > 1 ? ", resumed " : "");
   if (state.record->starts > 1) out << state.record->starts - 1 << (state.record->starts == 2 ? " time" : " times");
-  out << "\n  process      " << state.record->pid << " on " << state.record->host << ": " << state_of_the_process(state)
-      << "\n";
-  print_checkpoints(run, out);
-  for (const boost::json::value& event : facts.at("events").as_array()) {
-    out << "  event        " << runtime::json_line(event) << "\n";
+  if (state.holder) out << "\n  launcher     " << state.holder->pid << " on " << state.holder->host;
+  if (const object& coordinator = facts.at("coordinator").as_object(); coordinator.at("pid").is_number()) {
+    out << "\n  coordinator  " << runtime::json_line(coordinator.at("pid")) << " on " << text_in(coordinator, "host");
+    if (!state.holder) out << ", ended";
   }
+  out << "\n";
+  print_checkpoints(run, out);
+  print_ranks(facts, out);
+  print_events(facts, out);
   if (state.status() == "interrupted") {
-    out << "The process is gone without a word: start the same command again, and the run goes on from its newest "
+    out << "\nThe run's launcher is gone without a word: start the same command again, and the run goes on from its newest "
            "checkpoint.\n";
   }
   return 0;
