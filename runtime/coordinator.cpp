@@ -172,6 +172,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
+  self.left = message.stamp;
   effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -209,8 +210,9 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Evaluated&& message) 
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Report&& message) {
-  if (!is_current(peer, message.stamp, Phase::kFencing)) return;
-  if (reports_[peer.index]) {
+  // The view that is left may be of an earlier term.
+  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == view_.stamp;
+  if (!is_asked || reports_[peer.index]) {
     ++ignored_;
     return;
   }
