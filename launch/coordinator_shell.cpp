@@ -136,6 +136,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   // Of this start of the run, so that the ranks are there; an earlier start's have ended with it.
   if (history.launch == options.launch) {
     options.awaited = history.members;
+    options.before = history;
     options.end = history.end;
   }
   boot_.term = std::max(boot_.term, history.last_term + 1);
@@ -271,20 +272,21 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
                    [&](runtime::Committed& e) { recorder_->committed(e); },
                    [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
                    [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
+                   [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
                    [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
              effect);
 }
 
 void CoordinatorShell::tell(const runtime::Tell& effect) {
-  if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records();
+  if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records(start_step_, 0);
   server_->broadcast(effect.to, effect.message);
 }
 
 // The ranks know what there is to do: from now on there are steps to record.
-void CoordinatorShell::begin_records() {
+void CoordinatorShell::begin_records(std::optional<std::uint64_t> done, double seconds) {
   CADRE_CHECK(workload_.has_value(), "a view without a rank that is ready");
   recorder_.emplace(resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
-                    run::Recorder::Start{.total_steps = workload_->total_steps, .done = start_step_});
+                    run::Recorder::Start{.total_steps = workload_->total_steps, .done = done, .seconds = seconds});
   report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
 }
 

@@ -49,7 +49,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   void tell(const runtime::Tell& effect);
   void journal(const runtime::Journal& effect);
   void finish(const runtime::Finished& effect);
-  void begin_records();
+  void begin_records(std::optional<std::uint64_t> done, double seconds);
   void read_control();
   void obey_control(const std::string& line);
   void tick();

@@ -175,6 +175,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
+  self.left = message.stamp;
   effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -212,8 +213,9 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Evaluated&& message) 
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Report&& message) {
-  if (!is_current(peer, message.stamp, Phase::kFencing)) return;
-  if (reports_[peer.index]) {
+  // The view that is left may be of an earlier term.
+  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == view_.stamp;
+  if (!is_asked || reports_[peer.index]) {
     ++ignored_;
     return;
   }

@@ -1,5 +1,6 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
-// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp.
+// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one that
+// died in coordinator_takeover.cpp.
 #pragma once
 
 #include <optional>
@@ -8,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/chunks.h"
 #include "runtime/coordinator.h"
 #include "runtime/evaluation_votes.h"
 #include "runtime/placement.h"
@@ -77,7 +79,6 @@ class Coordinator::Machine {
   void begin_when_all_are_ready();
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
-  void give_up_awaited();
   void check_limits();
   void check_progress();
   void lose(Connection connection, const std::string& reason);
@@ -93,6 +94,21 @@ class Coordinator::Machine {
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
   bool can_keep_state() const;
   void go_back(const std::string& reason);
+
+  // ---- in the place of one that died (coordinator_takeover.cpp)
+  // The course of the run as the journal has it.
+  struct Replayed {
+    Stamp left = {};  // of the view that the ranks have
+    RunCourse course = {};
+    Committed last = {};
+    std::optional<EvaluationDone> evaluation = {};  // of the last step
+    std::int64_t best_before = -1;
+  };
+  // Those that have not come back are lost.
+  void give_up_awaited();
+  void take_over();
+  std::optional<Replayed> replay() const;
+  void go_on_as(Replayed replayed);
 
   // ---- steps (coordinator_steps.cpp)
   // `may_admit`: no work would be lost by letting ranks join now.
@@ -133,6 +149,7 @@ class Coordinator::Machine {
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
   std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
+  bool all_are_back_ = true;               // none of them was given up
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

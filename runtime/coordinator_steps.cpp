@@ -1,4 +1,5 @@
 // Orders and votes: what follows when nothing is in hand, and what follows from all votes together.
+#include <bit>
 #include <cmath>
 
 #include "runtime/coordinator_machine.h"
@@ -6,6 +7,11 @@
 
 namespace cadre::runtime {
 namespace {
+
+// Exact, whatever reads the numbers beside them.
+std::int64_t bits_of(double value) {
+  return std::bit_cast<std::int64_t>(value);
+}
 
 boost::json::array as_json(const std::vector<LedgerEntry>& micro_batches) {
   boost::json::array entries;
@@ -135,22 +141,12 @@ void Coordinator::Machine::settle_step() {
 }
 
 void Coordinator::Machine::commit(Committed committed) {
-  const Workload& workload = *roll_.workload();
   failed_once_ = false;
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
-  course_.done = committed.step;
   committed.stamp = stamp_;
-  committed.epoch = workload.epochs_after(course_.done);
   committed.clip_scale = clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
-  Window& window = course_.window;
-  window.loss_sum += committed.loss;
-  window.tokens += committed.tokens;
-  ++window.steps;
-  committed.window = window;
-  committed.logged =
-      course_.done % std::max<std::uint64_t>(1, options_.logging_steps) == 0 || course_.done == workload.total_steps;
-  if (committed.logged) window = {};
+  settle(committed, course_, options_.logging_steps, *roll_.workload());
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},
@@ -160,6 +156,11 @@ void Coordinator::Machine::commit(Committed committed) {
                               {"loss", committed.loss},
                               {"grad_norm", committed.grad_norm},
                               {"clip_scale", committed.clip_scale},
+                              {"bits", boost::json::array{bits_of(committed.loss), bits_of(committed.grad_norm),
+                                                          bits_of(committed.clip_scale)}},
+                              {"ranks", committed.ranks},
+                              {"compute_seconds", committed.compute_seconds},
+                              {"exchange_seconds", committed.exchange_seconds},
                               {"tokens", committed.tokens},
                               {"trained_tokens", committed.trained_tokens},
                               {"micro_batches", as_json(committed.micro_batches)}},
@@ -188,6 +189,7 @@ void Coordinator::Machine::settle_evaluation() {
                               {"generation", stamp_.generation},
                               {"view", stamp_.view},
                               {"loss", loss},
+                              {"bits", boost::json::array{bits_of(loss)}},
                               {"best_step", course_.best.step}},
                              Durability::kKernel,
                              false});

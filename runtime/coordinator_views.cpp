@@ -62,37 +62,11 @@ void Coordinator::Machine::begin_when_all_are_ready() {
       return fail(newest_folder_ + ": " + error.what(), RunOutcome::kUserError);
     }
   }
-  if (takes_over() || !newest_folder_.empty()) {
-    say(runtime::say(takes_over() ? "a new coordinator has taken over; " : "", "going on from step ", course_.done, " of ",
-                     roll_.workload()->total_steps),
-        takes_over());
+  if (takes_over()) return take_over();
+  if (!newest_folder_.empty()) {
+    say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }
-  if (!takes_over()) return install(roll_.ready_ones(), true, "all ranks are ready");
-  // What was done since is done again, to the same bits.
-  const std::string reason = "a new coordinator has taken over";
-  ++stamp_.generation;
-  journal("rollback", reason);
-  install(roll_.ready_ones(), true, reason);
-}
-
-void Coordinator::Machine::give_up_awaited() {
-  for (auto at = awaited_.begin(); at != awaited_.end();) {
-    const Rank rank = at->first;
-    if (roll_.is_ready(rank)) {
-      ++at;
-      continue;
-    }
-    const std::string reason =
-        runtime::say("rank ", rank, ": did not come back within ", seconds(options_.heartbeat_limit), " s");
-    journal("lost", reason, {{"rank", rank}});
-    say(reason + " to the coordinator, and is lost", true);
-    at = awaited_.erase(at);
-  }
-  if (awaited_.empty() || roll_.ready_count() < options_.min_ranks) {
-    return fail(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
-                             " ranks have come back to the coordinator and ", std::max<std::size_t>(1, options_.min_ranks), " are needed"));
-  }
-  begin_when_all_are_ready();
+  install(roll_.ready_ones(), true, "all ranks are ready");
 }
 
 void Coordinator::Machine::check_limits() {
@@ -269,7 +243,8 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   boost::json::array present;
   for (const Member& member : view_.members) present.push_back(as_json(member));
-  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), {{"members", std::move(present)}});
+  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason),
+          {{"members", std::move(present)}, {"load", load}});
 
   const Next following = next(load);
   const Order* order = std::get_if<Order>(&following);

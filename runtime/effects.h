@@ -102,6 +102,13 @@ struct RolledBack {
   std::string reason;
 };
 
+// A new coordinator goes on where the one before it died. Its records stand up to step `kept`; what follows of them comes
+// now. `seconds`: of work for what follows, before this coordinator was there.
+struct Recovered {
+  std::uint64_t kept = 0;
+  double seconds = 0;
+};
+
 struct Say {
   std::string line;
   bool warning = false;
@@ -119,7 +126,7 @@ struct Finished {
 };
 
 using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, RemoveCheckpoint, Committed,
-                            EvaluationDone, RolledBack, Say, Finished>;
+                            EvaluationDone, RolledBack, Recovered, Say, Finished>;
 using Effects = std::vector<Effect>;
 
 }  // namespace cadre::runtime

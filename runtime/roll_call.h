@@ -19,6 +19,7 @@ struct Peer {
   TimePoint heard = {};       // the last message
   TimePoint progressed = {};  // the last that was work, of a member
   bool has_reported = false;  // since the fence
+  Stamp left = {};            // of the view that it had when it rejoined
 };
 
 class RollCall {

@@ -1,5 +1,6 @@
 #include "runtime/run_course.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "runtime/error.h"
@@ -24,6 +25,19 @@ bool BestSoFar::observe(std::uint64_t done, double found) {
   else
     ++worse;
   return better;
+}
+
+void settle(Committed& committed, RunCourse& course, std::uint64_t logging_steps, const Workload& workload) {
+  course.done = committed.step;
+  committed.epoch = workload.epochs_after(course.done);
+  Window& window = course.window;
+  window.loss_sum += committed.loss;
+  window.tokens += committed.tokens;
+  ++window.steps;
+  committed.window = window;
+  committed.logged =
+      course.done % std::max<std::uint64_t>(1, logging_steps) == 0 || course.done == workload.total_steps;
+  if (committed.logged) window = {};
 }
 
 bool evaluation_is_due(const RunPolicy& policy, const Workload& workload, const RunCourse& course) {

@@ -32,6 +32,9 @@ struct RunCourse {
   bool operator==(const RunCourse&) const = default;
 };
 
+// The update of `committed` is done: fills in what follows from the course, and takes it into the course.
+void settle(Committed& committed, RunCourse& course, std::uint64_t logging_steps, const Workload& workload);
+
 // A validation loss is to be taken now: at the start, every eval_every steps, after the last.
 bool evaluation_is_due(const RunPolicy& policy, const Workload& workload, const RunCourse& course);
 

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <boost/json/parse.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -74,6 +76,52 @@ std::uint64_t number(const boost::json::object& entry, const char* key, std::uin
 std::string text(const boost::json::object& entry, const char* key) {
   const boost::json::value* value = entry.if_contains(key);
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+// NaN where there is none.
+double bits_in(const boost::json::object& entry, std::size_t at) {
+  const boost::json::value* bits = entry.if_contains("bits");
+  const bool found = bits != nullptr && bits->is_array() && bits->get_array().size() > at &&
+                     bits->get_array()[at].is_int64();
+  return found ? std::bit_cast<double>(bits->get_array()[at].get_int64()) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double real(const boost::json::object& entry, const char* key) {
+  const boost::json::value* value = entry.if_contains(key);
+  return value != nullptr && value->is_number() ? value->to_number<double>() : 0;
+}
+
+// What this program has written, behind a checksum; numbers of another kind are an exception of Boost.JSON's.
+std::vector<LedgerEntry> micro_batches_of(const boost::json::object& entry) {
+  std::vector<LedgerEntry> micro_batches;
+  const boost::json::value* list = entry.if_contains("micro_batches");
+  if (list == nullptr || !list->is_array()) return micro_batches;
+  for (const boost::json::value& item : list->get_array()) {
+    LedgerEntry one{.micro_batch = static_cast<std::uint32_t>(micro_batches.size()),
+                    .rank = item.at(0).to_number<Rank>(),
+                    .view = item.at(1).to_number<std::uint64_t>(),
+                    .samples = {}};
+    for (const boost::json::value& row : item.at(2).as_array()) one.samples.push_back(row.to_number<std::uint32_t>());
+    micro_batches.push_back(std::move(one));
+  }
+  return micro_batches;
+}
+
+Committed commit_of(const boost::json::object& entry, std::uint64_t step) {
+  Committed commit;
+  commit.stamp.generation = number(entry, "generation", 0);
+  commit.stamp.view = number(entry, "view", 0);
+  commit.step = step;
+  commit.loss = bits_in(entry, 0);
+  commit.grad_norm = bits_in(entry, 1);
+  commit.clip_scale = bits_in(entry, 2);
+  commit.tokens = number(entry, "tokens", 0);
+  commit.trained_tokens = number(entry, "trained_tokens", 0);
+  commit.ranks = number(entry, "ranks", 0);
+  commit.compute_seconds = real(entry, "compute_seconds");
+  commit.exchange_seconds = real(entry, "exchange_seconds");
+  commit.micro_batches = micro_batches_of(entry);
+  return commit;
 }
 
 Finished end_of(const boost::json::object& entry, const std::string& event, std::uint64_t step) {
@@ -182,25 +230,44 @@ void TermHistory::take(const boost::json::object& entry) {
     std::string of = text(entry, "launch");
     if (of != launch) {
       members.clear();
+      view_is_whole = false;
+      commits.clear();
+      evaluations.clear();
       end.reset();
     }
     launch = std::move(of);
-  } else if (event == "commit" || event == "rollback") {
+  } else if (event == "commit") {
     committed = step;
+    is_settled = view_commits = true;
+    if (!commits.empty()) commits.rbegin()->second.micro_batches.clear();
+    commits.insert_or_assign(step, commit_of(entry, step));
+  } else if (event == "rollback") {
+    committed = step;
+    commits.erase(commits.upper_bound(step), commits.end());
+    evaluations.erase(evaluations.upper_bound(step), evaluations.end());
   } else if (event == "checkpoint") {
     checkpoints.insert(step);
-  } else if (event == "evaluation" && number(entry, "best_step", ~std::uint64_t{0}) == step) {
-    best_step = static_cast<std::int64_t>(step);
-    const boost::json::value* loss = entry.if_contains("loss");
-    if (loss != nullptr && loss->is_double()) best_loss = loss->get_double();
+  } else if (event == "evaluation") {
+    is_settled = true;
+    const double exact = bits_in(entry, 0);
+    evaluations[step] = exact;
+    if (number(entry, "best_step", ~std::uint64_t{0}) == step) {
+      best_step = static_cast<std::int64_t>(step);
+      best_loss = exact;
+    }
   } else if (event == "succeeded" || event == "stopped" || event == "failed") {
     end = end_of(entry, event, step);
   } else if (event == "lost") {
-    members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
+    if (members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank))) > 0) view_is_whole = false;
   } else if (event == "view") {
     const boost::json::value* found = entry.if_contains("members");
     if (found == nullptr || !found->is_array()) return;
     members.clear();
+    const boost::json::value* load = entry.if_contains("load");
+    view_is_whole = true;
+    view_commits = false;
+    view_loads = load != nullptr && load->is_bool() && load->get_bool();
+    if (view_loads) is_settled = false;
     for (const boost::json::value& member : found->get_array()) {
       if (!member.is_object()) continue;
       const std::uint64_t rank = number(member.get_object(), "rank", kAnyRank);

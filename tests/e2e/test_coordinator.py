@@ -40,12 +40,13 @@ class CoordinatorTest(unittest.TestCase):
         cls.undisturbed = cls.train("undisturbed", 3, [])
 
     @classmethod
-    def train(cls, name, ranks, kill_after):
+    def train(cls, name, ranks, kill_after, **more):
         """Kills the coordinator when each of these lines has come, in their order."""
         run = cls.folder / name
         config = write_config(cls.folder / f"{name}.yaml", **tiny_base.lora(
-            cls.base, run, cls.rows, max_steps=60, micro_batch_size=1, lora_dropout=0.1, val_set_size=20, eval_steps=12,
-            save_steps=10, save_total_limit=2, logging_steps=2))
+            cls.base, run, cls.rows, **{"max_steps": 60, "micro_batch_size": 1, "lora_dropout": 0.1, "val_set_size": 20,
+                                        "eval_steps": 12, "save_steps": 10, "save_total_limit": 2, "logging_steps": 2,
+                                        **more}))
         with Live("train", config, "--ranks", str(ranks)) as live:
             for line in kill_after:
                 if not live.wait_for_line(line):
@@ -73,6 +74,16 @@ class CoordinatorTest(unittest.TestCase):
 
     def test_between_two_checkpoints(self):
         self.check(*self.train("between", 3, [r"step 16/"]), terms=2)
+
+    def test_no_step_is_done_again(self):
+        """Without a checkpoint to go back to: the ranks go on from what they have."""
+        ended, run = self.train("kept", 3, [r"step 16/"], save_steps=0, eval_steps=0)
+        self.assertEqual(ended.code, DONE, ended.err)
+        undisturbed = self.undisturbed[1]
+        self.assertEqual(sha256(run / "adapter_model.safetensors"), sha256(undisturbed / "adapter_model.safetensors"))
+        self.assertEqual(samples(run), samples(undisturbed))
+        self.assertEqual({line["generation"] for line in read_lines(run / "ledger.jsonl")}, {0})
+        self.assertEqual({line["view"] for line in read_lines(run / "ledger.jsonl")}, {1, 2})
 
     def test_before_the_first_step(self):
         self.check(*self.train("before", 3, [r"rank 0: training "]), terms=2)

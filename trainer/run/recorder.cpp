@@ -31,7 +31,8 @@ Recorder::Recorder(const config::Config& config, std::filesystem::path folder, T
       tell_(std::move(tell)),
       total_steps_(start.total_steps),
       schedule_(schedule_of(config, static_cast<std::int64_t>(start.total_steps))),
-      window_begin_(Clock::now()),
+      window_begin_(Clock::now() -
+                    std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(start.seconds))),
       last_(window_begin_) {
   forget_after(start.done);
   if (!config.report_to.empty()) tensorboard_.emplace(folder_ / "logs" / "tensorboard", wall_seconds());

@@ -28,6 +28,7 @@ class Recorder {
   struct Start {
     std::uint64_t total_steps = 0;
     std::optional<std::uint64_t> done = {};
+    double seconds = 0;  // of work since, in another process
   };
   // `folder` is the run's. RunError when the disk refuses.
   Recorder(const config::Config& config, std::filesystem::path folder, Tell tell, const Start& start);

@@ -175,6 +175,8 @@ void Worker::go_on() {
 }
 
 void Worker::commit(const runtime::Commit& message) {
+  // A new coordinator says again what the one before it said last.
+  if (message.step + 1 == committed_) return;
   is_at_start_ = false;
   step_->apply(message);
   committed_ = message.step + 1;

@@ -70,6 +70,7 @@ class CoordinatorRestart : public testing::TestWithParam<Case> {};
 // Between any two effects: also with a commit in the journal that no rank has heard of, or only some.
 TEST_P(CoordinatorRestart, MayHappenAtAnyPoint) {
   const auto [keep_state, ranks] = GetParam();
+  std::size_t recoveries = 0;
   for (std::size_t at = 0;; ++at) {
     SCOPED_TRACE(testing::Message() << "after " << at << " effects");
     SimulatedWorld world = world_of(ranks, keep_state, at);
@@ -81,7 +82,9 @@ TEST_P(CoordinatorRestart, MayHappenAtAnyPoint) {
     }
     expect_as_undisturbed(world, ranks, keep_state);
     EXPECT_THAT(world.warnings, testing::Each(testing::Not(HasSubstr("lost"))));
+    recoveries += world.recoveries;
   }
+  EXPECT_EQ(recoveries > 5, keep_state) << recoveries;
 }
 
 TEST_P(CoordinatorRestart, MayHappenAgainAndAgain) {
@@ -101,6 +104,33 @@ TEST_P(CoordinatorRestart, MayHappenAgainAndAgain) {
 INSTANTIATE_TEST_SUITE_P(All, CoordinatorRestart,
                          testing::Values(Case{false, 1}, Case{false, 2}, Case{false, 5}, Case{true, 1}, Case{true, 2},
                                          Case{true, 5}));
+
+// With state to go on from, nothing that was committed is done again, and of the step in hand only what was not sent.
+TEST(CoordinatorTakesOver, NoStepIsDoneAgain) {
+  std::size_t at = 0, recovered = 0;
+  for (; at < 100; ++at) {
+    SCOPED_TRACE(testing::Message() << "after " << at << " effects");
+    CoordinatorOptions options = options_for(3, true);
+    options.policy = {.eval_every = 3, .max_grad_norm = 1};
+    SimulatedWorld world(options, workload_of(kSteps, 8), at);
+    // Never better than before the start, so that there is no checkpoint until the end.
+    world.validation_loss = [](std::uint64_t step) { return 1.0 + static_cast<double>(step); };
+    for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+    world.dies_in = at;
+    world.run();
+    if (!world.finished) world.pass(500ms);
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+    if (world.recoveries == 0) continue;
+    ++recovered;
+    EXPECT_TRUE(world.rollbacks.empty());
+    EXPECT_THAT(world.events, testing::Not(Contains(testing::StartsWith("rollback"))));
+    EXPECT_LE(world.commits.size(), kSteps + 1);  // the last one may be recorded twice
+    EXPECT_LE(world.computed, kSteps * 8 + 8);
+    EXPECT_LE(world.evaluations.size(), 4U);
+  }
+  EXPECT_GT(recovered, 10U);
+}
 
 SimulatedWorld restarted_after_step(std::uint64_t step, std::size_t ranks) {
   SimulatedWorld world = world_of(ranks, false, 1);

@@ -97,6 +97,7 @@ class SimulatedWorld {
   std::uint64_t result_parameters = 0;
   std::uint64_t computed = 0;       // micro-batches, in all
   std::size_t restarts = 0;         // of the coordinator
+  std::size_t recoveries = 0;       // of them, without going back to a checkpoint
   std::vector<std::string> orders;  // "train 3 snapshot", as the first member was given them
 
   Coordinator& coordinator() { return *coordinator_; }

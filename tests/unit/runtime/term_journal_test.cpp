@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <fstream>
 
 #include "runtime/crc32c.h"
@@ -51,6 +52,7 @@ TEST(TermJournal, WhatAllTermsWroteIsKnown) {
     view["members"] = boost::json::array{{{"rank", 0}, {"incarnation", 1}}, {{"rank", 3}, {"incarnation", 2}}};
     evaluation["best_step"] = 2;
     evaluation["loss"] = 0.1;
+    evaluation["bits"] = boost::json::array{std::bit_cast<std::int64_t>(0.1)};
     for (const auto& line : {term, view, entry("commit", 1), entry("commit", 2), evaluation, entry("checkpoint", 2)}) {
       first.append(line, Durability::kDisk);
     }

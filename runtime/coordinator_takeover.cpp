@@ -1,0 +1,107 @@
+// A coordinator that takes the place of one that died: who has come back, and whether the run goes on from what the
+// ranks have or from the newest checkpoint.
+#include <algorithm>
+
+#include "runtime/coordinator_machine.h"
+#include "runtime/error.h"
+
+namespace cadre::runtime {
+
+void Coordinator::Machine::give_up_awaited() {
+  const double limit = std::chrono::duration<double>(options_.heartbeat_limit).count();
+  for (auto at = awaited_.begin(); at != awaited_.end();) {
+    const Rank rank = at->first;
+    if (roll_.is_ready(rank)) {
+      ++at;
+      continue;
+    }
+    const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
+    journal("lost", reason, {{"rank", rank}});
+    say(reason + " to the coordinator, and is lost", true);
+    all_are_back_ = false;
+    at = awaited_.erase(at);
+  }
+  if (awaited_.empty() || roll_.ready_count() < options_.min_ranks) {
+    return fail(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
+                             " ranks have come back to the coordinator and ",
+                             std::max<std::size_t>(1, options_.min_ranks), " are needed"));
+  }
+  begin_when_all_are_ready();
+}
+
+void Coordinator::Machine::take_over() {
+  const std::string reason = "a new coordinator has taken over";
+  std::optional<Replayed> replayed = replay();
+  if (replayed) go_on_as(std::move(*replayed));
+  say(runtime::say(reason, "; going on from step ", course_.done, " of ", roll_.workload()->total_steps), true);
+  if (replayed) return fence(reason);
+  // What was done since is done again, to the same bits.
+  ++stamp_.generation;
+  journal("rollback", reason);
+  install(roll_.ready_ones(), true, reason);
+}
+
+// From the newest checkpoint to the last commit of the journal. Nothing where the ranks' state is not surely that of
+// this commit, where a checkpoint on the way was lost with the coordinator, and where nothing would be gained.
+std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() const {
+  const TermHistory& before = options_.before;
+  const bool has_state = before.view_is_whole && before.is_settled && (before.view_loads || before.view_commits);
+  if (!options_.keep_state || !all_are_back_ || !has_state || before.commits.empty()) return std::nullopt;
+  std::optional<Stamp> left;
+  for (const auto& [rank, incarnation] : awaited_) {
+    const Peer& peer = roll_.peers().at(*roll_.connection_of({.rank = rank, .incarnation = incarnation}));
+    if (left && *left != peer.left) return std::nullopt;
+    left = peer.left;
+  }
+  if (left->generation != before.generation || left->view != before.view) return std::nullopt;
+
+  const Workload& workload = *roll_.workload();
+  Replayed replayed{.left = *left, .course = course_};
+  RunCourse& course = replayed.course;
+  for (const auto& [step, commit] : before.commits) {
+    if (step <= course_.done) continue;
+    if (step != course.done + 1) return std::nullopt;
+    if (course.done > course_.done && !reason_to_save(options_.policy, workload, course).empty()) return std::nullopt;
+    replayed.last = commit;
+    settle(replayed.last, course, options_.logging_steps, workload);
+    replayed.evaluation.reset();
+    if (const auto loss = before.evaluations.find(step); loss != before.evaluations.end()) {
+      replayed.best_before = course.best.step;
+      course.evaluated = step;
+      const bool best = course.best.observe(step, loss->second);
+      replayed.evaluation = EvaluationDone{step, workload.epochs_after(step), loss->second, best};
+    }
+  }
+  // At the end the parameters may be those of the result already.
+  if (course.done == course_.done || is_at_end(options_.policy, workload, course)) return std::nullopt;
+  return replayed;
+}
+
+// As if this coordinator had been there all the time; the fence that follows finds out what each rank has in hand.
+void Coordinator::Machine::go_on_as(Replayed replayed) {
+  view_ = {replayed.left, {}};
+  connections_.clear();
+  for (const auto& [rank, incarnation] : awaited_) {
+    connections_.push_back(*roll_.connection_of({.rank = rank, .incarnation = incarnation}));
+    view_.members.push_back(roll_.find(connections_.back())->member);
+  }
+  live_ = connections_.size();
+  roll_.admit(connections_);
+  placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+  residency_ = residency_of(view_, placement_);
+  has_voted_ = options_.before.view_commits;
+  is_loaded_ = true;
+  course_ = replayed.course;
+  if (replayed.evaluation && replayed.evaluation->best) best_before_ = replayed.best_before;
+
+  // Of what came last the records may have nothing, and the ranks have not heard.
+  effects_.push_back(Recovered{course_.done - 1, replayed.last.compute_seconds + replayed.last.exchange_seconds});
+  if (has_voted_) {
+    const Order wait{.kind = Order::Kind::kWait, .step = course_.done};
+    effects_.push_back(Tell{members(), Commit{stamp_, course_.done - 1, true, replayed.last.clip_scale, wait}});
+  }
+  effects_.push_back(std::move(replayed.last));
+  if (replayed.evaluation) effects_.push_back(*replayed.evaluation);
+}
+
+}  // namespace cadre::runtime
