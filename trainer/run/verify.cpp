@@ -1,13 +1,8 @@
 #include "trainer/run/verify.h"
 
-#include <algorithm>
-#include <map>
-#include <set>
-#include <vector>
-
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
-#include "runtime/json_lines.h"
+#include "runtime/record_proof.h"
 #include "runtime/run_folder.h"
 #include "runtime/sha256.h"
 #include "trainer/model_folder/folder.h"
@@ -61,48 +56,16 @@ void check_base(const boost::json::object& receipt, Report& report) {
   }
 }
 
-// Steps 1, 2, 3, … each once, and no sample twice before every sample was used once: the epochs one after the other.
-std::string ledger_problem(const std::filesystem::path& ledger, std::uint64_t rows_of_epoch, std::uint64_t& steps,
-                           std::uint64_t& samples) {
-  std::vector<bool> used;
-  std::uint64_t used_count = 0;
-  std::string problem;
-  const std::string torn = runtime::visit_json_lines(ledger, [&](boost::json::object&& line) {
-    const auto step = line.at("step").to_number<std::uint64_t>();
-    if (step != ++steps) problem = runtime::say("expected step ", steps, ", found ", step);
-    for (const boost::json::value& micro_batch : line.at("micro_batches").as_array()) {
-      for (const boost::json::value& sample : micro_batch.at("samples").as_array()) {
-        const auto row = sample.to_number<std::uint64_t>();
-        if (row >= rows_of_epoch) problem = runtime::say("step ", step, ": sample ", row, " of ", rows_of_epoch);
-        if (!problem.empty()) return false;
-        if (used_count == rows_of_epoch) used.assign(rows_of_epoch, false), used_count = 0;
-        used.resize(rows_of_epoch);
-        if (used[row]) problem = runtime::say("step ", step, ": sample ", row, " twice in an epoch");
-        used[row] = true;
-        ++used_count, ++samples;
-      }
-    }
-    return problem.empty();
-  });
-  return problem.empty() ? torn : problem;
-}
-
-void check_ledger(const std::filesystem::path& run, const runtime::RunRecord& record, Report& report) {
-  const auto* rows = record.receipt.if_contains("training_rows");
-  if (rows == nullptr) return report.skip("ledger.jsonl", "run.json does not say how many rows there are");
-  std::uint64_t steps = 0, samples = 0;
-  std::string problem;
-  try {
-    problem = ledger_problem(run / "ledger.jsonl", rows->to_number<std::uint64_t>(), steps, samples);
-  } catch (const runtime::UserError& error) {
-    problem = error.what();
+void check_records(const std::filesystem::path& run, const runtime::FolderState& state, Report& report) {
+  const runtime::RunRecord& record = *state.record;
+  runtime::ProofOptions options{.is_alive = state.holder.has_value()};
+  if (const auto* rows = record.receipt.if_contains("training_rows")) {
+    options.rows_of_epoch = rows->to_number<std::uint64_t>();
   }
-  if (const auto* result = record.receipt.if_contains("result"); problem.empty() && result != nullptr) {
-    const auto final_step = result->at("steps").to_number<std::uint64_t>();
-    if (steps != final_step) problem = runtime::say("ends at step ", steps, ", the run at ", final_step);
+  if (const auto* result = record.receipt.if_contains("result")) {
+    options.final_step = result->at("steps").to_number<std::uint64_t>();
   }
-  report.check(runtime::say("ledger.jsonl: ", steps, " steps, each once; ", samples, " samples, each once an epoch"),
-               problem);
+  for (const runtime::Claim& claim : runtime::prove_records(run, options)) report.check(claim.what, claim.problem);
 }
 
 void check_checkpoints(const std::filesystem::path& run, Report& report) {
@@ -121,7 +84,7 @@ bool verify(const std::filesystem::path& run, std::ostream& out) {
     if (!state.record->receipt.empty()) {
       check_result(run, state.record->receipt, report);
       check_base(state.record->receipt, report);
-      check_ledger(run, *state.record, report);
+      check_records(run, state, report);
     }
   } catch (const boost::system::system_error& error) {
     report.check("run.json", std::string("not a receipt of cadre: ") + error.what());

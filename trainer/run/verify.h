@@ -6,8 +6,8 @@
 
 namespace cadre::run {
 
-// Recomputes every hash that run.json, the checkpoints and the receipt name, and checks that the ledger has each step
-// once and each sample of a whole epoch once. One line a check to `out`; true when all hold. UserError when there is no
+// Recomputes every hash that run.json, the checkpoints and the receipt name, and proves the records from the term
+// journals (runtime/record_proof.h). One line a check to `out`; true when all hold. UserError when there is no
 // run.
 bool verify(const std::filesystem::path& run, std::ostream& out);
 
