@@ -90,7 +90,7 @@ TEST(Status, OfALiveRun) {
                               "     0  a        41  live                 2\n"
                               "     1  a        51  joining              0\n"
                               "     2  node-b   43  live                 0\n"),
-                    HasSubstr("step 7  checkpoint  every\\x1Bstep\n")));
+                    HasSubstr("step 7  checkpoint  every\\x1bstep\n")));
 }
 
 TEST(Status, AfterARun) {

@@ -115,13 +115,19 @@ TEST(RecordProof, OfAnEventfulRun) {
   EXPECT_THAT(problem_of(folder.path(), {.final_step = 10}), HasSubstr("they end at step 9, the run at 10"));
 }
 
-// Each bit of each byte would take minutes; one of each byte does not.
+// A bit of each.
 TEST(RecordProof, AnyByteThatIsDamagedIsFound) {
   const ScratchFolder folder;
-  write_eventful_run(folder.path());
+  {
+    Records records(folder.path());
+    records.new_view();
+    records.commit();
+    records.begin_term("a launch", 0);
+    records.commit();
+    records.end();
+  }
   std::size_t missed = 0, bytes = 0;
-  for (const char* name :
-       {"journal.term-1.jsonl", "journal.term-2.jsonl", "journal.term-3.jsonl", "ledger.jsonl", "journal.jsonl"}) {
+  for (const char* name : {"journal.term-1.jsonl", "journal.term-2.jsonl", "ledger.jsonl", "journal.jsonl"}) {
     const std::string whole = get(folder / name);
     for (std::size_t at = 0; at < whole.size(); ++at, ++bytes) {
       std::string damaged = whole;
@@ -134,7 +140,7 @@ TEST(RecordProof, AnyByteThatIsDamagedIsFound) {
     }
     put(folder / name, whole);
   }
-  EXPECT_GT(bytes, 5000U);
+  EXPECT_GT(bytes, 1000U);
   EXPECT_EQ(problem_of(folder.path()), "");
 }
 
@@ -166,7 +172,7 @@ TEST(RecordProof, WhatIsNotSoIsSaid) {
          records.done = 0;
          records.commit(false);
        }},
-      {"line 6: step 2 was committed twice in generation 0",
+      {"journal.term-2.jsonl: line 4: step 2 was committed twice in generation 0",
        [](Records& records, const std::filesystem::path&) {
          for (int step = 0; step < 2; ++step) records.commit();
          records.begin_term("another", 1);
@@ -174,7 +180,7 @@ TEST(RecordProof, WhatIsNotSoIsSaid) {
          records.commit();
        }},
       {"line 4: step 1: rank 7 was no member of view 1",
-       [](Records& records, const std::filesystem::path&) { records.commit_with({array{7, 1, {0}}}, 1); }},
+       [](Records& records, const std::filesystem::path&) { records.commit_with({array{7, 1, array{0}}, array{1, 1, array{1}}}, 1); }},
       {"line 5: an entry after the term's end",
        [](Records& records, const std::filesystem::path&) {
          records.end("stopped");

@@ -248,7 +248,8 @@ void SimulatedWorld::apply(Effects&& effects) {
       EXPECT_TRUE(journal->entry.at("reason").is_string());
       if (event == "commit") journaled_commit_ = step;
       history_.take(journal->entry);
-      if (journal->for_people) events.push_back(event + " " + std::to_string(step));
+      // There are as many joins as ranks.
+      if (journal->for_people && event != "joined") events.push_back(event + " " + std::to_string(step));
     } else if (auto* publish = std::get_if<Publish>(&effect)) {
       EXPECT_EQ(publish->manifest.run_id, "a run");
       EXPECT_FALSE(publish->shards.empty());
