@@ -179,7 +179,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
   // What was on its way when the connection was lost.
-  if (peer.is == Peer::Is::kReady) {
+  if (peer.is >= Peer::Is::kReady) {
     ++ignored_;
     return;
   }
