@@ -235,7 +235,7 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   boost::json::array numbers;
   for (const Member& member : view_.members) numbers.push_back(boost::json::array{member.rank, member.incarnation});
-  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason), 
+  journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason),
           {{"members", std::move(numbers)}, {"load", load}});
 
   const Next following = next(load);

@@ -1,5 +1,5 @@
-// The coordinator dies, at every point of a run, and another goes on from its journal: the run ends with the parameters,
-// losses and evaluations of an undisturbed one.
+// The coordinator dies, at every point of a run, and another goes on from its journal: the run ends with the
+// parameters, losses and evaluations of an undisturbed one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
