@@ -224,21 +224,20 @@ void CoordinatorShell::tick() {
 }
 
 void CoordinatorShell::read_control() {
-  boost::asio::async_read_until(control_, control_text_, '\n',
-                                [this](const boost::system::error_code& error, std::size_t) {
-                                  if (error) {
-                                    if (!coordinator_->finished()) {
-                                      perform(coordinator_->on_stop("the launcher is gone",
-                                                                    std::chrono::steady_clock::now()));
-                                    }
-                                    return;
-                                  }
-                                  std::istream text(&control_text_);
-                                  std::string line;
-                                  std::getline(text, line);
-                                  obey_control(line);
-                                  read_control();
-                                });
+  boost::asio::async_read_until(
+      control_, control_text_, '\n', [this](const boost::system::error_code& error, std::size_t) {
+        if (error) {
+          if (!coordinator_->finished()) {
+            perform(coordinator_->on_stop("the launcher is gone", std::chrono::steady_clock::now()));
+          }
+          return;
+        }
+        std::istream text(&control_text_);
+        std::string line;
+        std::getline(text, line);
+        obey_control(line);
+        read_control();
+      });
 }
 
 void CoordinatorShell::obey_control(const std::string& line) {
@@ -264,17 +263,17 @@ void CoordinatorShell::perform(runtime::Effects effects) {
 }
 
 void CoordinatorShell::perform(runtime::Effect& effect) {
-  std::visit(Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
-                   [&](runtime::Journal& e) { journal(e); },
-                   [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
-                   [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
-                   [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
-                   [&](runtime::Committed& e) { recorder_->committed(e); },
-                   [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
-                   [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
-                   [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
-                   [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
-             effect);
+  std::visit(
+      Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
+            [&](runtime::Journal& e) { journal(e); }, [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
+            [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+            [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
+            [&](runtime::Committed& e) { recorder_->committed(e); },
+            [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
+            [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
+            [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
+            [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
+      effect);
 }
 
 void CoordinatorShell::tell(const runtime::Tell& effect) {
@@ -285,8 +284,9 @@ void CoordinatorShell::tell(const runtime::Tell& effect) {
 // The ranks know what there is to do: from now on there are steps to record.
 void CoordinatorShell::begin_records(std::optional<std::uint64_t> done, double seconds) {
   CADRE_CHECK(workload_.has_value(), "a view without a rank that is ready");
-  recorder_.emplace(resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
-                    run::Recorder::Start{.total_steps = workload_->total_steps, .done = done, .seconds = seconds});
+  recorder_.emplace(
+      resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
+      run::Recorder::Start{.total_steps = workload_->total_steps, .done = done, .seconds = seconds});
   report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
 }
 

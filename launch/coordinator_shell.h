@@ -1,5 +1,5 @@
-// What is around the coordinator in its process: sockets, clocks and files. What it decides (runtime/coordinator.h) goes
-// to the ranks and into the run's records; what a person should see goes to the launcher.
+// What is around the coordinator in its process: sockets, clocks and files. What it decides (runtime/coordinator.h)
+// goes to the ranks and into the run's records; what a person should see goes to the launcher.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -49,16 +49,16 @@ class ControlClient {
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
 
-  // What is sent first on each connection from now on: who this rank is. The first one of all leaves as soon as there is
-  // a connection, a later one when a connection takes the place of one that was lost. Without it none does.
+  // What is sent first on each connection from now on: who this rank is. The first one of all leaves as soon as there
+  // is a connection, a later one when a connection takes the place of one that was lost. Without it none does.
   void introduce(const MemberMessage& message);
 
   // From any thread; never blocks. Messages leave in order; those that have no connection wait for the next one. What a
   // lost connection has not delivered is lost, but for a Failed, which is said again.
   void send(const MemberMessage& message);
 
-  // The next message, in order; waits for one. ControlLost when the connection is lost for good and all that came before
-  // was taken. What a coordinator of an earlier term says is dropped.
+  // The next message, in order; waits for one. ControlLost when the connection is lost for good and all that came
+  // before was taken. What a coordinator of an earlier term says is dropped.
   CoordinatorMessage next();
 
   // Waits until the coordinator has taken all that was sent and closed, at most for `limit`. The end of this client.

@@ -182,7 +182,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
   // What was on its way when the connection was lost.
-  if (peer.is == Peer::Is::kReady) {
+  if (peer.is >= Peer::Is::kReady) {
     ++ignored_;
     return;
   }
@@ -296,7 +296,10 @@ void Coordinator::Machine::finish(Finished finished) {
   const bool stopped = finished.outcome == RunOutcome::kStopped;
   boost::json::object files;
   for (const auto& [name, hash] : finished.result_sha256) files[name] = hash;
-  journal(succeeded ? "succeeded" : stopped ? "stopped" : "failed", finished.reason,
+  journal(succeeded ? "succeeded"
+          : stopped ? "stopped"
+                    : "failed",
+          finished.reason,
           {{"of", finished.result_of},
            {"sha256", std::move(files)},
            {"user_can_mend", finished.outcome == RunOutcome::kUserError}});
@@ -328,9 +331,13 @@ void Coordinator::Machine::journal(std::string event, std::string reason, boost:
 
 void Coordinator::Machine::journal_start() {
   if (std::exchange(started_, true)) return;
-  boost::json::object term{{"event", "term"},           {"step", course_.done},  {"reason", "a coordinator begins"},
-                           {"run_id", options_.run_id}, {"launch", options_.launch},
-                           {"term", options_.term},     {"generation", stamp_.generation},
+  boost::json::object term{{"event", "term"},
+                           {"step", course_.done},
+                           {"reason", "a coordinator begins"},
+                           {"run_id", options_.run_id},
+                           {"launch", options_.launch},
+                           {"term", options_.term},
+                           {"generation", stamp_.generation},
                            {"view", stamp_.view}};
   effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
   if (options_.end) {

@@ -47,11 +47,11 @@ struct CoordinatorOptions {
   // This coordinator takes the place of one that died: the members of its last view, with their incarnations, come back
   // by themselves, and are lost when they do not within the heartbeat limit. Empty: it had no view.
   std::map<Rank, std::uint32_t> awaited = {};
-  TermHistory before = {};                           // what the journal has of it
-  std::optional<Finished> end = {};                  // it had come to the end, and perhaps nobody knows
-  std::string launch = {};                           // names the start of the run that this term belongs to
-  std::string checkpoints = {};                      // folder of the checkpoints, as the ranks see it
-  std::set<std::uint64_t> published = {};            // steps of those that are there
+  TermHistory before = {};                 // what the journal has of it
+  std::optional<Finished> end = {};        // it had come to the end, and perhaps nobody knows
+  std::string launch = {};                 // names the start of the run that this term belongs to
+  std::string checkpoints = {};            // folder of the checkpoints, as the ranks see it
+  std::set<std::uint64_t> published = {};  // steps of those that are there
 
   // For the journal: this coordinator's process, and which start of the run it serves, as run.json counts them.
   std::string host = {};

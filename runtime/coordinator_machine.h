@@ -1,6 +1,6 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
-// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one that
-// died in coordinator_takeover.cpp.
+// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
+// that died in coordinator_takeover.cpp.
 #pragma once
 
 #include <optional>

@@ -102,8 +102,8 @@ struct RolledBack {
   std::string reason;
 };
 
-// A new coordinator goes on where the one before it died. Its records stand up to step `kept`; what follows of them comes
-// now. `seconds`: of work for what follows, before this coordinator was there.
+// A new coordinator goes on where the one before it died. Its records stand up to step `kept`; what follows of them
+// comes now. `seconds`: of work for what follows, before this coordinator was there.
 struct Recovered {
   std::uint64_t kept = 0;
   double seconds = 0;

@@ -54,9 +54,10 @@ struct ChunkNorm {
 struct Prepared {
   Stamp stamp = {};
   std::uint64_t step = 0;
-  std::vector<ChunkNorm> norms = {};             // of the chunks that it owns, ascending
-  std::vector<std::uint64_t> copy_digests = {};  // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
-  std::uint64_t parameters_digest = 0;      // of all parameters, before this update
+  std::vector<ChunkNorm> norms = {};  // of the chunks that it owns, ascending
+  std::vector<std::uint64_t> copy_digests =
+      {};                               // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
+  std::uint64_t parameters_digest = 0;  // of all parameters, before this update
   double compute_seconds = 0, exchange_seconds = 0;
   bool operator==(const Prepared&) const = default;
 };
@@ -77,10 +78,10 @@ struct Evaluated {
 
 // The answer to a Fence.
 struct Report {
-  Stamp stamp;                            // the view that is left
-  std::uint64_t committed = 0;            // updates applied and gathered
-  std::uint64_t step = 0;                 // the step in hand
-  std::vector<Range> held;                // whole nodes of its tree that it holds
+  Stamp stamp;                                 // the view that is left
+  std::uint64_t committed = 0;                 // updates applied and gathered
+  std::uint64_t step = 0;                      // the step in hand
+  std::vector<Range> held;                     // whole nodes of its tree that it holds
   std::vector<MicroBatchResult> results = {};  // of the leaves in `held`
   bool operator==(const Report&) const = default;
 };

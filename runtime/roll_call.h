@@ -32,7 +32,8 @@ class RollCall {
 
   // Gives the number that the member asks for, or the lowest free one. Empty: done; else why not.
   std::string join(Connection connection, const Member& self);
-  // Gives a process that was here before its number back; with a new incarnation where `anew`. Empty: done; else why not.
+  // Gives a process that was here before its number back; with a new incarnation where `anew`. Empty: done; else why
+  // not.
   std::string rejoin(Connection connection, const Member& self, bool anew);
   // The connection under which this process is known; nothing: it is not.
   std::optional<Connection> connection_of(const Member& self) const;

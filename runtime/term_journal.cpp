@@ -81,8 +81,8 @@ std::string text(const boost::json::object& entry, const char* key) {
 // NaN where there is none.
 double bits_in(const boost::json::object& entry, std::size_t at) {
   const boost::json::value* bits = entry.if_contains("bits");
-  const bool found = bits != nullptr && bits->is_array() && bits->get_array().size() > at &&
-                     bits->get_array()[at].is_int64();
+  const bool found =
+      bits != nullptr && bits->is_array() && bits->get_array().size() > at && bits->get_array()[at].is_int64();
   return found ? std::bit_cast<double>(bits->get_array()[at].get_int64()) : std::numeric_limits<double>::quiet_NaN();
 }
 

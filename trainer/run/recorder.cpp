@@ -113,10 +113,8 @@ void Recorder::evaluated(const runtime::EvaluationDone& evaluation) {
   const Clock::time_point now = Clock::now();
   const double seconds = seconds_between(last_, now);
   tell_({{"evaluation", {{"step", evaluation.step}, {"loss", evaluation.loss}, {"best", evaluation.best}}}});
-  metrics_->write({{"step", evaluation.step},
-                   {"epoch", evaluation.epoch},
-                   {"eval_loss", evaluation.loss},
-                   {"seconds", seconds}});
+  metrics_->write(
+      {{"step", evaluation.step}, {"epoch", evaluation.epoch}, {"eval_loss", evaluation.loss}, {"seconds", seconds}});
   if (tensorboard_) {
     tensorboard_->scalar("eval/loss", static_cast<std::int64_t>(evaluation.step), evaluation.loss, wall_seconds());
   }

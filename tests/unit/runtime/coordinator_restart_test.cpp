@@ -1,5 +1,5 @@
-// The coordinator dies, at every point of a run, and another goes on from its journal: the run ends with the parameters,
-// losses and evaluations of an undisturbed one.
+// The coordinator dies, at every point of a run, and another goes on from its journal: the run ends with the
+// parameters, losses and evaluations of an undisturbed one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,9 +71,11 @@ class CoordinatorRestart : public testing::TestWithParam<Case> {};
 TEST_P(CoordinatorRestart, MayHappenAtAnyPoint) {
   const auto [keep_state, ranks] = GetParam();
   std::size_t recoveries = 0;
-  for (std::size_t at = 0;; ++at) {
-    SCOPED_TRACE(testing::Message() << "after " << at << " effects");
-    SimulatedWorld world = world_of(ranks, keep_state, at);
+  constexpr std::size_t kSeeds = 8;
+  for (std::size_t round = 0;; ++round) {
+    const std::size_t at = round / kSeeds;
+    SCOPED_TRACE(testing::Message() << "after " << at << " effects, seed " << round);
+    SimulatedWorld world = world_of(ranks, keep_state, round);
     world.dies_in = at;
     world.run();
     if (world.restarts == 0) {

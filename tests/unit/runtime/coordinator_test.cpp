@@ -378,7 +378,7 @@ TEST(Coordinator, WhoSaysWhatNoRankSaysIsClosed) {
   broken("no micro-batch", [](const Stamp& stamp) { return Progress{stamp, 0, {600, 1, 1, 1, {}}}; });
   broken("a vote too early", [](const Stamp& stamp) { return Prepared{stamp, 0, {}, {}}; });
   broken("a second Join", [](const Stamp&) { return Join{{.rank = 1}}; });
-  broken("a second Ready", [](const Stamp&) { return Ready{workload_of(4, 6), {}}; });
+  broken("a Rejoin after the Join", [](const Stamp&) { return Rejoin{.self = {.rank = 1, .incarnation = 1}}; });
 }
 
 }  // namespace

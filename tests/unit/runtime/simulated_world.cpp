@@ -53,7 +53,10 @@ Workload workload_of(std::uint64_t steps, std::uint32_t micro_batches, std::uint
 }
 
 SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed)
-    : options_(options), workload_(std::move(workload)), coordinator_(std::in_place, std::move(options), TimePoint{}), random_(seed) {
+    : options_(options),
+      workload_(std::move(workload)),
+      coordinator_(std::in_place, std::move(options), TimePoint{}),
+      random_(seed) {
   expected_step_ = options_.start.folder.empty() ? 0 : options_.start.manifest.step;
   checkpoints = options_.published;
   for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);

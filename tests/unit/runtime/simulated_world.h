@@ -65,8 +65,8 @@ class SimulatedWorld {
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
   void publish_pending();
-  // The coordinator dies, and another takes its place with what the journal and the disk have. Of what was on its way to
-  // it, the seed says what still comes.
+  // The coordinator dies, and another takes its place with what the journal and the disk have. Of what was on its way
+  // to it, the seed says what still comes.
   void restart_coordinator();
 
   SimulatedRank* rank(Rank number);
