@@ -1,8 +1,10 @@
-"""Puts the base's answers beside the tuned model's: a letter for each of a few teams, then the share that is right.
+"""Puts the base's answers beside the tuned model's: a letter for each of a few teams, then the share that is right, then
+what each rank has computed.
 
-    report.py test.jsonl base_answers.jsonl tuned_answers.jsonl
+    report.py test.jsonl base_answers.jsonl tuned_answers.jsonl RUN...
 """
 
+import collections
 import json
 import os
 import sys
@@ -24,6 +26,12 @@ def share(rows, answers):
     return sum(a == row["answer"].strip() for row, a in zip(rows, answers)) / len(rows)
 
 
+def work(run):
+    """Micro-batches by rank, as the ledger has them."""
+    steps = lines(Path(run) / "ledger.jsonl")
+    return collections.Counter(one["rank"] for step in steps for one in step["micro_batches"]), len(steps)
+
+
 def main():
     rows = lines(sys.argv[1])
     base = [answer(row) for row in lines(sys.argv[2])]
@@ -39,6 +47,13 @@ def main():
         print(f"    tuned      {tuned[i][:70] or '(nothing)'}")
     print(f"\n  right on {len(rows)} letters that neither has seen:  base {share(rows, base):.0%}   "
           f"{good}tuned {share(rows, tuned):.0%}{plain}\n")
+
+    print("  run    steps  rank  micro-batches")
+    for run in sys.argv[4:]:
+        shares, steps = work(run)
+        for i, rank in enumerate(sorted(shares)):
+            print(f"  {'' if i else Path(run).name:5}  {'' if i else steps:5}  {rank:4}  {shares[rank]:13}")
+    print()
 
 
 if __name__ == "__main__":
