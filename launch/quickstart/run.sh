@@ -43,7 +43,7 @@ ${bold}What to try next${plain}
   $cadre generate $out/lora --prompt \$'Letter: Hi, I forgot my password.\nTeam:'
   $cadre status $out/lora     who took part, and what happened
   $cadre verify $out/lora     proves it from the run's records
-  $cadre train configs/quickstart/lora.yaml --ranks 3     another number of ranks: the same adapter, bit for bit
+  $cadre train configs/quickstart/lora.yaml --ranks 3     the same adapter, bit for bit
   $cadre merge $out/lora
   $cadre train configs/llama-3.1-8b-lora.yaml --base_model FOLDER --datasets.0.path ROWS.jsonl
 END_OF_TEXT
