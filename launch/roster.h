@@ -24,8 +24,8 @@ struct Process {
   bool operator==(const Process&) const = default;
 };
 
-// A fold over the events of one start of a run, the `starts`th as run.json counts them: what an earlier start wrote says
-// nothing of the processes of this one.
+// A fold over the events of one start of a run, the `starts`th as run.json counts them: what an earlier start wrote
+// says nothing of the processes of this one.
 class Roster {
  public:
   struct Entry {

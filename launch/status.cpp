@@ -219,7 +219,8 @@ int status(const std::filesystem::path& run, bool json, std::ostream& out) {
   print_ranks(facts, out);
   print_events(facts, out);
   if (state.status() == "interrupted") {
-    out << "\nThe run's launcher is gone without a word: start the same command again, and the run goes on from its newest "
+    out << "\nThe run's launcher is gone without a word: start the same command again, and the run goes on from its "
+           "newest "
            "checkpoint.\n";
   }
   return 0;

@@ -74,9 +74,7 @@ class Course {
   }
 
   // Of a line of journal.jsonl, or the entry that it comes from.
-  static std::string entry_digest(const object& entry) {
-    return sha256_hex(json_line(entry));
-  }
+  static std::string entry_digest(const object& entry) { return sha256_hex(json_line(entry)); }
 
   struct Event {
     std::uint64_t term;
@@ -129,8 +127,8 @@ class Course {
 
   std::uint64_t first_ = 0, generation_ = 0, view_ = 0, last_term_ = 0, commits_ = 0;
   std::string launch_;
-  std::vector<std::string> digests_;  // of the steps after first_, as they count
-  std::map<std::uint64_t, std::uint64_t> highest_;  // committed step of each generation
+  std::vector<std::string> digests_;                          // of the steps after first_, as they count
+  std::map<std::uint64_t, std::uint64_t> highest_;            // committed step of each generation
   std::map<std::uint64_t, std::set<std::uint64_t>> members_;  // of each view
   std::set<std::uint64_t> ended_in_;
   std::vector<Event> events_;
@@ -192,7 +190,8 @@ Claim prove_ledger(const std::filesystem::path& run, const Course& course, const
   if (problem.empty() && options.final_step && step != *options.final_step) {
     problem = say("ends at step ", step, ", the run at ", *options.final_step);
   }
-  std::string what = say("ledger.jsonl: ", step - course.first(), " steps as they were committed, each micro-batch once");
+  std::string what =
+      say("ledger.jsonl: ", step - course.first(), " steps as they were committed, each micro-batch once");
   if (counts) what += say("; ", samples.total(), " samples, each once an epoch");
   return {what, problem};
 }

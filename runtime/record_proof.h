@@ -19,7 +19,7 @@ struct Claim {
 struct ProofOptions {
   std::optional<std::uint64_t> rows_of_epoch = {};  // samples of one epoch; unknown: not looked at
   std::optional<std::uint64_t> final_step = {};     // of a run that has succeeded
-  bool is_alive = false;  // more may have been written meanwhile
+  bool is_alive = false;                            // more may have been written meanwhile
 };
 
 std::vector<Claim> prove_records(const std::filesystem::path& run, const ProofOptions& options);

@@ -24,8 +24,10 @@ using testing::HasSubstr;
 const runtime::UtcTime kNow{std::chrono::seconds(1'767'225'600)};
 
 boost::json::object joined(int rank, int view, int pid = 0) {
-  return {{"event", "joined"}, {"rank", rank},  {"incarnation", 1}, {"host", rank < 2 ? "a" : "node-b"},
-          {"island", 0},       {"pid", pid > 0 ? pid : 41 + rank}, {"view", view}};
+  return {{"event", "joined"}, {"rank", rank},
+          {"incarnation", 1},  {"host", rank < 2 ? "a" : "node-b"},
+          {"island", 0},       {"pid", pid > 0 ? pid : 41 + rank},
+          {"view", view}};
 }
 
 // Rank 1 is lost and about to come back.
@@ -45,7 +47,8 @@ void work(RunFolder& folder) {
   journal.write({{"event", "view"}, {"view", 3}, {"members", {joined(0, 3), joined(2, 3)}}});
   journal.write(joined(1, 3, 51));
   for (int event = 0; event < 8; ++event) {
-    journal.write({{"event", "checkpoint"}, {"number", event}, {"step", event}, {"reason", "every\033step"}, {"view", 3}});
+    journal.write(
+        {{"event", "checkpoint"}, {"number", event}, {"step", event}, {"reason", "every\033step"}, {"view", 3}});
   }
 }
 
@@ -83,14 +86,13 @@ TEST(Status, OfALiveRun) {
   ASSERT_EQ(events.size(), 10u);
   EXPECT_EQ(events[0].at("event"), "view");
   EXPECT_EQ(events[9].at("number"), 7);
-  EXPECT_THAT(text_of(scratch.path()),
-              AllOf(HasSubstr(": running, step 120 of 300, loss 2.25, validation loss 2.5"),
-                    HasSubstr("coordinator  40 on a\n"), HasSubstr("checkpoints  none"),
-                    HasSubstr("\n  rank  host    pid  state    micro-batches\n"
-                              "     0  a        41  live                 2\n"
-                              "     1  a        51  joining              0\n"
-                              "     2  node-b   43  live                 0\n"),
-                    HasSubstr("step 7  checkpoint  every\\x1bstep\n")));
+  EXPECT_THAT(text_of(scratch.path()), AllOf(HasSubstr(": running, step 120 of 300, loss 2.25, validation loss 2.5"),
+                                             HasSubstr("coordinator  40 on a\n"), HasSubstr("checkpoints  none"),
+                                             HasSubstr("\n  rank  host    pid  state    micro-batches\n"
+                                                       "     0  a        41  live                 2\n"
+                                                       "     1  a        51  joining              0\n"
+                                                       "     2  node-b   43  live                 0\n"),
+                                             HasSubstr("step 7  checkpoint  every\\x1bstep\n")));
 }
 
 TEST(Status, AfterARun) {

@@ -68,9 +68,8 @@ class Records {
  private:
   void forget_after(std::uint64_t step) {
     done = step;
-    cut_json_lines(folder_ / "ledger.jsonl", [&](const object& line) {
-      return line.at("step").to_number<std::uint64_t>() > step;
-    });
+    cut_json_lines(folder_ / "ledger.jsonl",
+                   [&](const object& line) { return line.at("step").to_number<std::uint64_t>() > step; });
   }
 
   std::filesystem::path folder_;
@@ -181,7 +180,9 @@ TEST(RecordProof, WhatIsNotSoIsSaid) {
          records.commit();
        }},
       {"line 4: step 1: rank 7 was no member of view 1",
-       [](Records& records, const std::filesystem::path&) { records.commit_with({array{7, 1, array{0}}, array{1, 1, array{1}}}, 1); }},
+       [](Records& records, const std::filesystem::path&) {
+         records.commit_with({array{7, 1, array{0}}, array{1, 1, array{1}}}, 1);
+       }},
       {"line 5: an entry after the term's end",
        [](Records& records, const std::filesystem::path&) {
          records.end("stopped");
