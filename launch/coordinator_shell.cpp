@@ -245,7 +245,6 @@ void CoordinatorShell::begin_records() {
   recorder_.emplace(resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
                     run::Recorder::Start{.total_steps = workload_->total_steps, .done = start_step_});
   report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
-  if (start_step_) say(runtime::say("going on from step ", *start_step_, " of ", workload_->total_steps), false);
 }
 
 void CoordinatorShell::journal(const runtime::Journal& effect) {

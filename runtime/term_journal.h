@@ -62,6 +62,10 @@ struct TermHistory {
 // Reads the files of all terms, in their order. UserError when a file cannot be read.
 TermHistory read_terms(const std::filesystem::path& folder);
 
+// True while the coordinator of the newest term lives: it may outlive its launcher for a moment, and then still writes.
+// UserError when the folder cannot be read.
+bool is_coordinator_alive(const std::filesystem::path& folder);
+
 // True for "journal.term-12.jsonl".
 bool is_term_journal(std::string_view name);
 

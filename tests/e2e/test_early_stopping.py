@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, write_config
+from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, shards, write_config
 from tiny_base import full, lora
 
 
@@ -102,7 +102,7 @@ class EarlyStoppingTest(unittest.TestCase):
             self.assertTrue(live.wait_for_line(rf"step {best + 1}/"))
             live.send(signal.SIGSTOP)
             os.waitpid(live.process.pid, os.WUNTRACED)
-            flip_byte(self.folder / name / "checkpoints" / f"step-{best:08d}" / "state-00001-of-00001.safetensors")
+            flip_byte(shards(self.folder / name / "checkpoints" / f"step-{best:08d}")[0])
             live.send(signal.SIGCONT)
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
