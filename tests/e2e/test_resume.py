@@ -249,8 +249,8 @@ class ResumeTest(unittest.TestCase):
         """A line of metrics.jsonl is a mean over logging_steps: the steps before a stop belong to it too."""
         config, expected = self.config("window-undisturbed", logging_steps=4)
         self.assertEqual(cadre("train", config).code, DONE)
-        config, run = self.config("window", logging_steps=4, save_steps=2)
-        with Live("train", config) as live:  # nothing is said of step 2 itself: its checkpoint is what shows
+        config, run = self.config("window", logging_steps=4, save_steps=1)
+        with Live("train", config) as live:  # every step has a checkpoint, that of the stop too
             live.wait_for_line("step 4/")
             live.send(signal.SIGTERM)
             self.assertEqual(live.end().code, RESUMABLE)
