@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 
 #include "launch/coordinator_shell.h"
 #include "launch/verbs.h"
@@ -38,6 +39,7 @@ std::vector<int> numbers_in(const std::string& list) {
 }  // namespace
 
 int coordinator(Arguments arguments) {
+  std::signal(SIGPIPE, SIG_IGN);  // a launcher that was killed hears no report; the run is still to be ended well
   const std::vector<int> listeners = numbers_in(arguments.take("listen_fds", ""));
   const auto report = static_cast<int>(integer_of("report_fd", arguments.take("report_fd", "2"), 0, 1 << 20));
   CoordinatorShell shell(parse_coordinator_boot(read_line(STDIN_FILENO)),

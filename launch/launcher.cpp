@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "launch/coordinator_process.h"
+#include "launch/early_signals.h"
 #include "launch/exit_code.h"
 #include "launch/island_process.h"
 #include "launch/listener.h"
@@ -146,6 +147,7 @@ LaunchResult Launcher::Impl::run() {
   children_.add(SIGCHLD);
   wait_for_signal();
   wait_for_child();
+  if (const int number = early_signal(); number != 0) take_signal(number);
 
   try {
     coordinator_.start();

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "launch/coordinator_boot.h"
+#include "launch/early_signals.h"
 #include "launch/exit_code.h"
 #include "launch/hosts.h"
 #include "launch/launcher.h"
@@ -96,8 +97,6 @@ int end_run(run::RunSetup& setup, const LaunchResult& ended, bool quiet, run::Pr
   }
   if (outcome == "stopped") {
     run::record_end(setup.folder, runtime::RunStatus::kStopped, reason);
-    progress.note(runtime::say("stopped after step ", ended.result.at("step").to_number<std::uint64_t>(),
-                               "; the same command goes on from here"));
     return kResumable;
   }
   run::record_end(setup.folder, runtime::RunStatus::kFailed, reason);
@@ -169,6 +168,7 @@ int train(Arguments arguments) {
     for (const std::string& note : resolved.notes) std::cout << "# " << note << '\n';
     return kDone;
   }
+  remember_early_signals();
   run::Progress progress(run::Progress::style_for_stderr(quiet));
   run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
   try {

@@ -269,6 +269,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   const std::string reason = short_line(message.reason);
   // One that was about to join is no loss to those that are at work.
   if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
+  if (phase_ == Phase::kWriting && peer.index == 0 && write_last_instead(reason)) return;
   if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
   fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
 }

@@ -121,6 +121,7 @@ class Coordinator::Machine {
   void commit(Committed committed);
   void settle_evaluation();
   Order order_of_result();
+  bool write_last_instead(const std::string& problem);
   void do_again(const std::string& problem);
   std::vector<Connection> members() const;
 

@@ -213,4 +213,17 @@ Order Coordinator::Machine::order_of_result() {
   return order;
 }
 
+// The best step's checkpoint was damaged after it was written: the last step's result is worth more than none.
+bool Coordinator::Machine::write_last_instead(const std::string& problem) {
+  if (course_.best.step <= 0 || !snapshots_.is_published(course_.done)) return false;
+  const auto best = static_cast<std::uint64_t>(course_.best.step);
+  if (best == course_.done || order_.checkpoint != folder_of(best)) return false;
+  say(problem, true);
+  snapshots_.removed(best);
+  Order order = order_of_result();
+  order.checkpoint = folder_of(course_.done);  // the writer may hold a part of the best step's parameters
+  proceed(std::move(order));
+  return true;
+}
+
 }  // namespace cadre::runtime

@@ -6,6 +6,7 @@
 #include <array>
 #include <boost/json/parse.hpp>
 #include <random>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "runtime/files.h"
 #include "runtime/json_print.h"
 #include "runtime/run_lock.h"
+#include "runtime/term_journal.h"
 
 namespace cadre::runtime {
 namespace {
@@ -95,6 +97,18 @@ std::string new_run_id(UtcTime now) {
   id += '-';
   for (unsigned bits = random(), digit = 0; digit < 8; ++digit, bits >>= 4) id += kDigits[bits % 16];
   return id;
+}
+
+// One whose launcher was killed still ends its run, with a checkpoint.
+void wait_for_coordinator(const fs::path& path, std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (is_coordinator_alive(path)) {
+    if (std::chrono::steady_clock::now() > end) {
+      throw UserError(say(path.string(), ": the coordinator of an earlier start still works in this folder; ",
+                          "wait for it, or choose another output_dir"));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 template <typename Predicate>
@@ -230,6 +244,7 @@ RunFolder RunFolder::open(const fs::path& path, const OpeningOptions& options, U
         say(path.string(), ": output_dir cannot be made: ", error.message(), "; choose another output_dir"));
   }
   RunFolder folder(path, take_run_lock(path));
+  wait_for_coordinator(path, options.coordinator_limit);
   const FolderState state = look_at_run_folder(path);
   folder.opening_ = decide_opening(path, state, options);
   RunRecord record;
@@ -261,6 +276,10 @@ RunFolder RunFolder::open(const fs::path& path, const OpeningOptions& options, U
 
 void RunFolder::write(RunRecord record, UtcTime now) {
   record.updated = iso_time(now);
+  put_back(std::move(record));
+}
+
+void RunFolder::put_back(RunRecord record) {
   write_file_atomically(path_ / kRecordName, print(record));
   record_ = std::move(record);
 }

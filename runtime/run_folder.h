@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -61,6 +62,7 @@ enum class Opening { kNew, kResume, kOverwrite };
 struct OpeningOptions {
   bool resume = true;      // resume_from_checkpoint is not "none"
   bool overwrite = false;  // overwrite_output_dir: begin anew, whatever state the run here is in
+  std::chrono::milliseconds coordinator_limit{60'000};  // for that of a launcher that was killed to end
 };
 
 // What `train` does with a folder in this state, or the UserError that says what to do instead. Pure.
@@ -83,6 +85,9 @@ class RunFolder {
 
   // Replaces run.json as a whole. RunError when the disk refuses; the old one is then still there.
   void write(RunRecord record, UtcTime now);
+
+  // Puts back a run.json that was read before, with its own times.
+  void put_back(RunRecord record);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }

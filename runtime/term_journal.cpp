@@ -57,13 +57,27 @@ bool take_lock(int file) {
   return ::fcntl(file, F_OFD_SETLK, &range) == 0;
 }
 
-// A term begins when the one before has ended.
-void require_ended(const std::filesystem::path& path) {
+bool is_locked(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (file < 0) return;
+  if (file < 0) return false;
   const bool free = take_lock(file);
   ::close(file);
-  if (!free) throw UserError(say(path.string(), ": its coordinator is alive; wait for it or stop it"));
+  return !free;
+}
+
+// A term begins when the one before has ended.
+void require_ended(const std::filesystem::path& path) {
+  if (is_locked(path)) throw UserError(say(path.string(), ": its coordinator is alive; wait for it or stop it"));
+}
+
+std::map<std::uint64_t, std::filesystem::path> journals_in(const std::filesystem::path& folder) {
+  std::map<std::uint64_t, std::filesystem::path> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (const auto term = term_of(at->path().filename().string())) files.emplace(*term, at->path());
+  }
+  if (error) throw UserError(say(folder.string(), ": cannot be read: ", error.message()));
+  return files;
 }
 
 std::uint64_t number(const boost::json::object& entry, const char* key, std::uint64_t otherwise) {
@@ -191,7 +205,10 @@ TermJournal::TermJournal(TermJournal&& other) noexcept
       allocated_(other.allocated_) {}
 
 TermJournal::~TermJournal() {
-  if (file_ >= 0) ::close(file_);
+  if (file_ < 0) return;
+  // Gives back what was allocated ahead: a run may have many terms.
+  [[maybe_unused]] const int cut = ::ftruncate(file_, static_cast<off_t>(size_));
+  ::close(file_);
 }
 
 void TermJournal::allocate(std::uint64_t bytes) {
@@ -277,17 +294,16 @@ void TermHistory::take(const boost::json::object& entry) {
   }
 }
 
+bool is_coordinator_alive(const std::filesystem::path& folder) {
+  const auto journals = journals_in(folder);
+  return !journals.empty() && is_locked(journals.rbegin()->second);
+}
+
 std::vector<TermProblem> visit_terms(
     const std::filesystem::path& folder,
     const std::function<void(std::uint64_t term, const boost::json::object& entry)>& visit) {
-  std::map<std::uint64_t, std::filesystem::path> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (const auto term = term_of(entry.path().filename().string())) files.emplace(*term, entry.path());
-  }
-  if (error) throw UserError(say(folder.string(), ": cannot be read: ", error.message()));
   std::vector<TermProblem> problems;
-  for (const auto& [term, path] : files) {
+  for (const auto& [term, path] : journals_in(folder)) {
     const std::string name = path.filename().string();
     const std::string content = read_file(path, kMaxJournalBytes);
     std::string_view rest = content;

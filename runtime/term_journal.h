@@ -85,6 +85,10 @@ std::vector<TermProblem> visit_terms(
 // What they say together. UserError as above.
 TermHistory read_terms(const std::filesystem::path& folder);
 
+// True while the coordinator of the newest term lives: it may outlive its launcher for a moment, and then still writes.
+// UserError when the folder cannot be read.
+bool is_coordinator_alive(const std::filesystem::path& folder);
+
 // True for "journal.term-12.jsonl".
 bool is_term_journal(std::string_view name);
 

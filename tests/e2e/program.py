@@ -6,7 +6,10 @@ import json
 import os
 import pathlib
 import re
+import secrets
+import signal
 import subprocess
+import time
 import unittest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -42,22 +45,60 @@ def cadre(*words, folder=None, environment=None):
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode("utf-8", "strict"))
 
 
+def marked(mark):
+    """The live processes whose environment holds the mark: number to command line."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if mark.encode() in (entry / "environ").read_bytes() and (entry / "stat").read_text().split(") ")[1][0] != "Z":
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            pass  # it has ended meanwhile, or is another user's
+    return found
+
+
+def wait_until(condition):
+    """For what is said by nobody."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "not within the deadline"
+        time.sleep(0.01)
+
+
 class Live:
-    """A process of the program, with its stderr as a pipe that is read line by line: what it says is what a test waits
-    for, so that no test sleeps. Ends the process when the block ends."""
+    """A run of the program, with its stderr as a pipe that is read line by line: what it says is what a test waits for,
+    so that no test sleeps. Ends all its processes when the block ends: they carry a mark in their environment."""
 
     def __init__(self, *words, folder=None):
+        self.mark = "CADRE_TEST_MARK=" + secrets.token_hex(8)
         self.process = subprocess.Popen([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                        env={**ENVIRONMENT, **dict([self.mark.split("=")])})
         self.lines = []
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+        self.power_off()
         self.process.stderr.close()
+
+    def processes(self, verb):
+        """Of `cadre VERB`, oldest first."""
+        return sorted(pid for pid, words in marked(self.mark).items() if words.startswith(f"{CADRE} {verb} "))
+
+    def power_off(self):
+        """All at once, as when a machine is lost: each is stopped first, so that none can act on the end of another."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in marked(self.mark):
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+        self.process.wait()
+        wait_until(lambda: not marked(self.mark))
 
     def wait_for_line(self, start):
         """True when a line has come that begins with this regular expression, False when the process ended before."""
@@ -93,6 +134,17 @@ def read_json(path):
 
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def shards(checkpoint):
+    """The files of a checkpoint that hold state."""
+    return sorted(checkpoint.glob("state-*.safetensors"))
+
+
+def ledger(run):
+    """What each step was made of; which rank did it, and in which view, is left out."""
+    return [(line["step"], [(part["micro_batch"], part["samples"]) for part in line["micro_batches"]])
+            for line in read_lines(run / "ledger.jsonl")]
 
 
 def losses(run):

@@ -102,10 +102,18 @@ add("option_of_a_dataset_misspelled", options("--datasets.0.pth", "x"),
     "--datasets.0.pth: unknown option; did you mean --datasets.0.path?")
 add("option_nested_too_deeply", options("--datasets.0.path.0.x", "x"),
     "--datasets.0.path.0.x: unknown option; did you mean --datasets.0.path?")
-add("option_more_ranks", options("--ranks", "2"),
-    "more ranks than one are not built yet: leave out --ranks and --hosts")
 add("option_ranks_not_a_number", options("--ranks", "two"),
-    "--ranks: expected a whole number from 1 to 1048576, found 'two'")
+    "--ranks: expected a whole number from 1 to 65536, found 'two'")
+add("option_no_ranks", options("--ranks", "0"), "--ranks: expected a whole number from 1 to 65536, found '0'")
+add("option_ranks_and_hosts", options("--ranks", "2", "--hosts", "localhost:2"),
+    "--ranks and --hosts: expected one of them; --hosts a:4,b:4 says how many ranks each has")
+add("option_hosts_without_ranks", options("--hosts", "localhost"),
+    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4; found 'localhost'")
+add("option_hosts_for_a_shell", options("--hosts", "a;reboot:2"),
+    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4; found 'a;reboot:2'")
+add("option_hosts_of_no_rank", options("--hosts", "localhost:0"), "--hosts: expected 1 to 65536 ranks on localhost, found '0'")
+add("option_hosts_twice", options("--hosts", "localhost:1,localhost:2"),
+    "--hosts: localhost stands there twice; give its ranks in one number")
 add("verify_of_nothing", command("verify", "nowhere"), "nowhere: expected a run's folder, found no run.json")
 add("status_of_a_model", command("status", "base"), "base: expected the output_dir of a run, found no run.json")
 add("stop_of_nothing", command("stop", "nowhere"), "nowhere: no run is here")
@@ -216,7 +224,7 @@ add("yaml_format_without_a_place", lambda scene: scene.dataset(prompt_no_input_f
 add("yaml_dataset_a_text", keys(datasets=["rows.jsonl"]),
     "config.yaml:7:3: datasets.0: expected a map with path and type, found the text \"rows.jsonl\"")
 add("yaml_checkpoint_missing", keys(resume_from_checkpoint="nowhere"),
-    "resume_from_checkpoint: nowhere: nowhere/manifest.json: cannot be read: No such file or", begun=True)
+    "resume_from_checkpoint: nowhere: nowhere/manifest.json: cannot be read: No such file or")
 
 # Rows.
 add("rows_missing", lambda scene: scene.dataset(path="nowhere.jsonl"),

@@ -9,7 +9,7 @@ import re
 import tempfile
 import unittest
 
-from program import (CADRE, DATA, DONE, FAILED, cadre, checkpoints, flip_byte, needs_data, read_json, read_lines, sha256,
+from program import (CADRE, DATA, DONE, FAILED, cadre, checkpoints, flip_byte, needs_data, read_json, read_lines, sha256, shards,
                      write_config)
 
 STEPS, BATCH, EVERY = 240, 16, 80
@@ -58,7 +58,7 @@ class Banking77Test(unittest.TestCase):
         names = {path.name for path in self.run_folder.iterdir()} - {".lock"}
         self.assertEqual(names, {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json",
                                  "tokenizer_config.json", "run.json", "metrics.jsonl", "ledger.jsonl", "journal.jsonl",
-                                 "checkpoints", "logs"})
+                                 "journal.term-1.jsonl", "checkpoints", "logs"})
         self.assertEqual(checkpoints(self.run_folder), [f"step-{step:08d}" for step in (80, 160, 240)])
         for name in checkpoints(self.run_folder):
             manifest = read_json(self.run_folder / "checkpoints" / name / "manifest.json")
@@ -69,9 +69,10 @@ class Banking77Test(unittest.TestCase):
                 self.assertEqual((path.stat().st_size, sha256(path)), (shard["bytes"], shard["sha256"]))
         for name in ("tokenizer.json", "tokenizer_config.json"):
             self.assertEqual(sha256(self.run_folder / name), sha256(DATA / "stories260k_hf" / name))
-        logs = [path for path in (self.run_folder / "logs").iterdir() if path.is_file()]
-        self.assertTrue(logs, "no log of the one rank")
-        self.assertIn("validation loss", logs[0].read_text())
+        log = (self.run_folder / "logs" / "launcher.log").read_text()
+        self.assertIn(f"step {STEPS}  validation loss", log)
+        self.assertRegex(log, "started: rank 0\n")
+        self.assertEqual((self.run_folder / "logs" / "coordinator.log").read_text(), "")
 
     def test_run_json(self):
         record, receipt = self.record, self.record["receipt"]
@@ -124,7 +125,7 @@ class Banking77Test(unittest.TestCase):
 
     def test_journal(self):
         journal = read_lines(self.run_folder / "journal.jsonl")
-        self.assertEqual([line["event"] for line in journal], ["started"] + ["checkpoint"] * 3 + ["succeeded"])
+        self.assertEqual([line["event"] for line in journal], ["started", "view"] + ["checkpoint"] * 3 + ["succeeded"])
         for line in journal:
             self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertTrue(line["reason"])
@@ -209,7 +210,7 @@ class Banking77Test(unittest.TestCase):
                 ("tokenizer.json", lambda path: path.unlink(), "tokenizer.json"),
                 ("ledger.jsonl", drop_a_step, "expected step 100, found 101"),
                 ("ledger.jsonl", swap_a_sample, "twice in an epoch"),
-                ("checkpoints/step-00000160/state-00001-of-00001.safetensors", flip_byte, "step-00000160"),
+                (shards(self.run_folder / "checkpoints" / "step-00000160")[0], flip_byte, "step-00000160"),
                 ("checkpoints/step-00000240/manifest.json", lambda path: flip_byte(path, 60), "step-00000240")):
             with self.subTest(name=name, named=named):
                 path = self.run_folder / name

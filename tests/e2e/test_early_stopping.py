@@ -1,13 +1,11 @@
 """Patience ends a run, its result is the best step's, and the records say which."""
 
-import os
 import pathlib
-import signal
 import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, write_config
+from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, shards, wait_until, write_config
 from tiny_base import full, lora
 
 
@@ -84,8 +82,7 @@ class EarlyStoppingTest(unittest.TestCase):
         config = write_config(self.folder / f"{name}.yaml", **self.keys(name, lora, save_steps=1))
         with Live("train", config) as live:
             self.assertTrue(live.wait_for_line(rf"step {best + 3}/"))
-            live.process.kill()
-            live.end()
+            live.power_off()
         self.assertEqual(cadre("train", config).code, DONE)
         again = self.folder / name
         self.assertEqual(sha256(again / "adapter_model.safetensors"), sha256(run / "adapter_model.safetensors"))
@@ -97,15 +94,18 @@ class EarlyStoppingTest(unittest.TestCase):
         name = "damaged-best"
         _, evaluations, _ = self.train("for-damage", lora)
         best = min(evaluations, key=evaluations.get)
-        config = write_config(self.folder / f"{name}.yaml", **self.keys(name, lora))
+        config = write_config(self.folder / f"{name}.yaml", **self.keys(
+            name, lora, save_steps=1, early_stopping_patience=10))
+        checkpoint, later = (self.folder / name / "checkpoints" / f"step-{step:08d}" for step in (best, best + 2))
         with Live("train", config) as live:
             self.assertTrue(live.wait_for_line(rf"step {best + 1}/"))
-            live.send(signal.SIGSTOP)
-            os.waitpid(live.process.pid, os.WUNTRACED)
-            flip_byte(self.folder / name / "checkpoints" / f"step-{best:08d}" / "state-00001-of-00001.safetensors")
-            live.send(signal.SIGCONT)
-            ended = live.end()
+            wait_until(lambda: shards(later))  # many more follow it
+            live.power_off()
+        shard = shards(checkpoint)[0]
+        flip_byte(shard)
+        ended = cadre("train", config)
         self.assertEqual(ended.code, DONE, ended.err)
+        self.assertIn(f"{shard}: expected sha256 ", ended.err)
         self.assertIn(f"warning: step {best} had the best validation loss, but ", ended.err)
         self.assertIn(f"the best, step {best}, was not kept",
                       read_json(self.folder / name / "run.json")["receipt"]["result"]["of"])

@@ -12,24 +12,10 @@ import tempfile
 import time
 import unittest
 
-from program import CADRE
+from program import CADRE, marked
 
 BUILD = CADRE.parent
 DEADLINE = 30  # ends a hang; nothing here takes a third of it on a quiet machine
-
-
-def marked(mark):
-    """The live processes whose environment holds the mark."""
-    found = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if mark.encode() in (entry / "environ").read_bytes() and (entry / "stat").read_text().split(") ")[1][0] != "Z":
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            pass  # it has ended meanwhile, or is another user's
-    return found
 
 
 class Run:

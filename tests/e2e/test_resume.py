@@ -2,18 +2,28 @@
 
 import copy
 import json
+import os
 import pathlib
 import signal
 import tempfile
 import unittest
 
 import tiny_base
-from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, losses, read_json,
-                     read_lines, sha256, write_config)
+from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, ledger, losses,
+                     marked, read_json, read_lines, sha256, shards, wait_until, write_config)
 from tiny_base import full, lora
 
 ADAPTER = "adapter_model.safetensors"
 STEPS = 8
+
+
+def saved(run):
+    """The checkpoints that are whole, oldest first."""
+    return [name for name in checkpoints(run) if name.startswith("step-")]
+
+
+def has_lock(run, process):
+    return f'"pid":{process.pid},' in (run / ".lock").read_text()
 
 
 class ResumeTest(unittest.TestCase):
@@ -58,7 +68,7 @@ class ResumeTest(unittest.TestCase):
         for name in ("learning_rate", "grad_norm", "epoch", "tokens"):
             self.assertEqual([line.get(name) for line in read_lines(run / "metrics.jsonl")],
                              [line.get(name) for line in read_lines(expected / "metrics.jsonl")], name)
-        self.assertEqual(read_lines(run / "ledger.jsonl"), read_lines(expected / "ledger.jsonl"))
+        self.assertEqual(ledger(run), ledger(expected))
         self.assertEqual(cadre("verify", run).code, DONE)
         self.assertEqual(read_json(run / "run.json")["status"], "succeeded")
 
@@ -75,7 +85,7 @@ class ResumeTest(unittest.TestCase):
             self.assertEqual(ended.code, RESUMABLE, ended.err)
             self.assertIn("the same command goes on from here", ended.err)
             record = read_json(run / "run.json")
-            self.assertEqual((record["status"], record["reason"]), ("stopped", "a signal asked for it"))
+            self.assertEqual((record["status"], record["reason"]), ("stopped", "SIGTERM"))
             stopped.append(read_lines(run / "ledger.jsonl")[-1]["step"])
             self.assertIn(f"step-{stopped[-1]:08d}", checkpoints(run))
         self.fail(f"not at its end after the stops {stopped}")
@@ -135,10 +145,41 @@ class ResumeTest(unittest.TestCase):
         self.assertIn("the run is not alive; it is succeeded", gone.err)
 
     def kill_after(self, config, step):
+        """As when the machine is lost."""
         with Live("train", config) as live:
             self.assertTrue(live.wait_for_line(f"step {step}/"))
+            live.power_off()
+            self.assertEqual(live.end().code, -signal.SIGKILL)
+
+    def test_launcher_killed(self):
+        """Coordinator and ranks end by themselves, with a checkpoint where that is possible."""
+        config, run = self.config("launcher-killed")
+        with Live("train", config) as live:
+            self.assertTrue(live.wait_for_line("step 2/"))
             live.send(signal.SIGKILL)
             self.assertEqual(live.end().code, -signal.SIGKILL)
+            wait_until(lambda: not marked(live.mark))
+        self.assertIn("interrupted", cadre("status", run).out)
+        self.assertIn("the launcher is gone", (run / "journal.jsonl").read_text())
+        self.assertEqual(cadre("train", config).code, DONE)
+        self.assert_equal_bits(run, self.adapter_run)
+
+    def test_started_again_while_the_coordinator_of_a_killed_launcher_ends(self):
+        for option in ((), ("--overwrite_output_dir",)):
+            config, run = self.config(f"launcher-killed-{len(option)}")
+            with Live("train", config) as live:
+                self.assertTrue(live.wait_for_line("step 2/"))
+                coordinator, = live.processes("coordinator")
+                os.kill(coordinator, signal.SIGSTOP)  # it lives for as long as this takes
+                live.send(signal.SIGKILL)
+                live.process.wait()
+                with Live("train", config, *option) as again:
+                    again.wait_for_line("LoRA scaling")
+                    wait_until(lambda: has_lock(run, again.process))
+                    self.assertEqual(again.processes("coordinator"), [])
+                    os.kill(coordinator, signal.SIGCONT)
+                    self.assertEqual(again.end().code, DONE)
+            self.assert_equal_bits(run, self.adapter_run)
 
     def test_killed(self):
         config, run = self.config("killed", save_steps=2)
@@ -178,14 +219,14 @@ class ResumeTest(unittest.TestCase):
 
     def test_damaged_newest_checkpoint(self):
         for name, damage in (
-                ("flipped", lambda folder: flip_byte(folder / "state-00001-of-00001.safetensors")),
+                ("flipped", lambda folder: flip_byte(shards(folder)[0])),
                 ("flipped-manifest", lambda folder: flip_byte(folder / "manifest.json", 100)),
-                ("cut", lambda folder: (folder / "state-00001-of-00001.safetensors").write_bytes(b"")),
+                ("cut", lambda folder: shards(folder)[0].write_bytes(b"")),
                 ("no-manifest", lambda folder: (folder / "manifest.json").unlink())):
             with self.subTest(name):
                 config, run = self.config(f"damaged-{name}", save_steps=2)
                 self.kill_after(config, 5)
-                newest = run / "checkpoints" / checkpoints(run)[-1]
+                newest = run / "checkpoints" / saved(run)[-1]
                 damage(newest)
                 self.assertEqual(cadre("verify", run).code, 1)
                 ended = cadre("train", config)
@@ -197,9 +238,8 @@ class ResumeTest(unittest.TestCase):
     def test_every_checkpoint_damaged(self):
         config, run = self.config("all-damaged", save_steps=2)
         self.kill_after(config, 5)
-        for name in checkpoints(run):
-            if name.startswith("step-"):
-                flip_byte(run / "checkpoints" / name / "state-00001-of-00001.safetensors")
+        for name in saved(run):
+            flip_byte(shards(run / "checkpoints" / name)[0])
         ended = cadre("train", config)
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertGreaterEqual(ended.err.count("is damaged and left aside"), 2)
@@ -209,14 +249,14 @@ class ResumeTest(unittest.TestCase):
         """A line of metrics.jsonl is a mean over logging_steps: the steps before a stop belong to it too."""
         config, expected = self.config("window-undisturbed", logging_steps=4)
         self.assertEqual(cadre("train", config).code, DONE)
-        config, run = self.config("window", logging_steps=4, save_steps=2)
-        with Live("train", config) as live:  # nothing is said of step 2 itself: its checkpoint is what shows
+        config, run = self.config("window", logging_steps=4, save_steps=1)
+        with Live("train", config) as live:  # every step has a checkpoint, that of the stop too
             live.wait_for_line("step 4/")
             live.send(signal.SIGTERM)
             self.assertEqual(live.end().code, RESUMABLE)
         for name in checkpoints(run):  # back to step 2, in the middle of the window
             if name > "step-00000002":
-                flip_byte(run / "checkpoints" / name / "state-00001-of-00001.safetensors")
+                flip_byte(shards(run / "checkpoints" / name)[0])
         ended = cadre("train", config)
         self.assertIn("going on from step 2 of", ended.err)
         self.assert_equal_bits(run, expected)
@@ -260,7 +300,7 @@ class ResumeTest(unittest.TestCase):
             live.wait_for_line(r"step \d+/")
             live.send(signal.SIGTERM)
             self.assertEqual(live.end().code, RESUMABLE)
-        refuse("stopped (a signal asked for it)")
+        refuse("stopped (SIGTERM)")
         self.assertEqual(cadre("train", config).code, DONE)
         self.assert_equal_bits(run, self.adapter_run)
 
@@ -344,7 +384,7 @@ class ResumeTest(unittest.TestCase):
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertIn(f"going on from step 2 of {STEPS}", ended.err)
         self.assertEqual(sha256(run / ADAPTER), sha256(self.adapter_run / ADAPTER))
-        flip_byte(named / "state-00001-of-00001.safetensors")
+        flip_byte(shards(named)[0])
         config, run = self.config("branch-of-damaged", resume_from_checkpoint=str(named))
         ended = cadre("train", config, "--quiet")
         self.assertEqual(ended.code, USER_MUST_MEND, ended.err)

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, cadre, losses, read_lines, sha256, write_config
+from program import DONE, cadre, ledger, losses, sha256, write_config
 from tiny_base import full, lora
 
 
@@ -28,7 +28,7 @@ class SameBitsTest(unittest.TestCase):
         ended = cadre("train", config)
         self.assertEqual(ended.code, DONE, ended.err)
         result = "adapter_model.safetensors" if make is lora else "model.safetensors"
-        return sha256(run / result), losses(run), read_lines(run / "ledger.jsonl")
+        return sha256(run / result), losses(run), ledger(run)
 
     def test_adapter_twice(self):
         self.assertEqual(self.train("one"), self.train("two"))

@@ -126,7 +126,7 @@ RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progre
   } catch (const runtime::UserError& error) {
     // A run that was here is what it was; of one that has just begun it is said why it did not.
     if (folder.opening() == runtime::Opening::kResume && before) {
-      folder.write(*before, runtime::now_utc());
+      folder.put_back(*before);
     } else {
       record_end(folder, runtime::RunStatus::kFailed, error.what());
     }

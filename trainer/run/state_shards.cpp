@@ -24,11 +24,15 @@ safetensors::NamedTensor tensor_of(const char* kind, std::uint64_t chunk, std::s
           {safetensors::Dtype::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(values)}};
 }
 
-// All shards of a checkpoint as one set of tensors.
+// All shards of a checkpoint as one set of tensors, whole: what was damaged since it was written is not loaded.
 class ShardSet {
  public:
   ShardSet(const std::filesystem::path& checkpoint, const runtime::Manifest& manifest) : checkpoint_(checkpoint) {
     for (const runtime::Shard& shard : manifest.shards) {
+      if (const std::string found = runtime::sha256_of_file(checkpoint / shard.file); found != shard.sha256) {
+        throw runtime::RunError(runtime::say((checkpoint / shard.file).string(), ": expected sha256 ", shard.sha256,
+                                             ", found ", found, "; it was damaged after it was written"));
+      }
       files_.push_back(std::make_unique<safetensors::File>(checkpoint / shard.file));
     }
   }
