@@ -77,7 +77,7 @@ TEST(Codec, WhatNoEncoderWritesIsRefused) {
   bytes[1] = 2;  // neither true nor false
   EXPECT_FALSE(decode_member_message(bytes).has_value());
   bytes = encode(CoordinatorMessage(Proceed{}));
-  bytes[25] = 4;  // no kind of order
+  bytes[25] = 5;  // no kind of order
   EXPECT_FALSE(decode_coordinator_message(bytes).has_value());
   // Keys of a map that do not ascend.
   bytes = encode(MemberMessage(ResultWritten{{}, {{"a", ""}, {"b", ""}}, ""}));

@@ -266,7 +266,7 @@ TEST(Coordinator, ACheckpointOfOtherWorkIsRefused) {
   options.start = {"/run/checkpoints/step-00000002", world.manifests.front()};
   options.published = {2};
   Workload other = workload_of(4, 4);
-  other.digest = "another";
+  other.layout = "another";
   SimulatedWorld resumed(options, other);
   start(resumed, 1);
   resumed.run();
