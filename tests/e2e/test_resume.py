@@ -148,6 +148,9 @@ class ResumeTest(unittest.TestCase):
         """As when the machine is lost."""
         with Live("train", config) as live:
             self.assertTrue(live.wait_for_line(f"step {step}/"))
+            keys = read_json(config)
+            if keys.get("save_steps"):  # a checkpoint is written while the steps go on
+                wait_until(lambda: saved(pathlib.Path(keys["output_dir"])))
             live.power_off()
             self.assertEqual(live.end().code, -signal.SIGKILL)
 

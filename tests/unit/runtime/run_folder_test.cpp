@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "runtime/error.h"
+#include "runtime/files.h"
+#include "runtime/term_journal.h"
 #include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
 
@@ -98,6 +100,28 @@ TEST(RunFolder, AnUnfinishedRunIsNotLostByChance) {
   EXPECT_THAT(opening_error(scratch.path(), {.resume = false}),
               AllOf(HasSubstr("unfinished run (stopped)"), HasSubstr("--overwrite_output_dir")));
   EXPECT_EQ(look_at_run_folder(scratch.path()).status(), "stopped");
+}
+
+TEST(RunFolder, ACoordinatorOfAnEarlierStartIsWaitedFor) {
+  const ScratchFolder scratch;
+  leave_run(scratch.path(), RunStatus::kRunning);
+  {
+    const TermJournal journal(scratch.path(), 1);
+    EXPECT_THAT(opening_error(scratch.path(), {.overwrite = true, .coordinator_limit = std::chrono::milliseconds(-1)}),
+                HasSubstr("the coordinator of an earlier start still works in this folder"));
+    EXPECT_TRUE(fs::exists(scratch / "run.json"));
+  }
+  EXPECT_EQ(RunFolder::open(scratch.path(), {}, kLater).opening(), Opening::kResume);
+}
+
+TEST(RunFolder, ARecordIsPutBackAsItWas) {
+  const ScratchFolder scratch;
+  leave_run(scratch.path(), RunStatus::kStopped);
+  const std::string before = read_file(scratch / "run.json", 1 << 16);
+  const RunRecord record = *look_at_run_folder(scratch.path()).record;
+  RunFolder folder = RunFolder::open(scratch.path(), {}, kLater + std::chrono::minutes(1));
+  folder.put_back(record);
+  EXPECT_EQ(read_file(scratch / "run.json", 1 << 16), before);
 }
 
 TEST(RunFolder, AFinishedRunIsNeverOverwrittenUnasked) {

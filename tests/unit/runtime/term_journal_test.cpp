@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <bit>
 #include <fstream>
@@ -152,6 +153,27 @@ TEST(TermJournal, ATermHasOneCoordinator) {
   EXPECT_THROW(TermJournal(folder.path(), 1), UserError);
   TermJournal second(folder.path(), 2);
   EXPECT_TRUE(is_term_journal(second.path().filename().string()));
+}
+
+TEST(TermJournal, TheNewestTermSaysWhetherItsCoordinatorIsAlive) {
+  const ScratchFolder scratch;
+  EXPECT_FALSE(is_coordinator_alive(scratch.path()));
+  {
+    const TermJournal journal(scratch.path(), 1);
+    EXPECT_TRUE(is_coordinator_alive(scratch.path()));
+  }
+  EXPECT_FALSE(is_coordinator_alive(scratch.path()));
+}
+
+TEST(TermJournal, WhatWasAllocatedAheadIsGivenBack) {
+  const ScratchFolder scratch;
+  struct stat info = {};
+  {
+    TermJournal journal(scratch.path(), 1);
+    journal.append(entry("commit", 1), Durability::kDisk);
+  }
+  ASSERT_EQ(::stat((scratch / "journal.term-1.jsonl").c_str(), &info), 0);
+  EXPECT_LT(info.st_blocks * 512, 1 << 16);
 }
 
 TEST(TermJournal, OtherNamesAreNoTerms) {
