@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "tests/unit/runtime/simulated_world.h"
@@ -58,6 +59,9 @@ void expect_as_undisturbed(SimulatedWorld& world, std::size_t ranks, bool keep_s
   EXPECT_EQ(world.finished->result_of, undisturbed.finished->result_of);
   EXPECT_EQ(lines_of(world), lines_of(undisturbed));
   EXPECT_EQ(losses_of(world), losses_of(undisturbed));
+  // Perhaps with one that was to be removed.
+  EXPECT_TRUE(std::includes(world.checkpoints.begin(), world.checkpoints.end(), undisturbed.checkpoints.begin(),
+                            undisturbed.checkpoints.end()));
 }
 
 struct Case {
