@@ -17,7 +17,8 @@ double seconds_since(Clock::time_point begin) {
 }
 
 // What each member contributes: the nodes it has, and those that its ranges make.
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members) {
+std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
+                                         std::size_t members) {
   std::vector<std::vector<Range>> nodes(members);
   if (order.shares.empty()) {
     const std::vector<Range> ranges = runtime::share_out(micro_batches, members);
@@ -62,6 +63,7 @@ std::vector<float> TrainStep::compute(Range node, const data::Step& step, const 
                                         static_cast<std::size_t>(gradients.numel()));
   for (std::uint32_t m = node.begin; m < node.end; ++m) {
     parts.interruption.check();
+    const Span span(trace_, "compute", step_ + 1, m);
     runtime::MicroBatchResult result =
         compute_micro_batch(*state_.decoder, state_.prepared.train, step.micro_batches.at(m), m, trained_tokens_,
                             {.seed = static_cast<std::uint64_t>(state_.config.seed),
@@ -99,9 +101,13 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   }
   runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
   vote.compute_seconds = seconds_since(begin);
-  reduced_ = reduction.finish();
+  {
+    const Span span(trace_, "exchange", step_ + 1);
+    reduced_ = reduction.finish();
+  }
   vote.exchange_seconds = seconds_since(begin) - vote.compute_seconds;
 
+  const Span span(trace_, "digest", step_ + 1);
   for (const auto& [chunk, sum] : reduced_) {
     const auto& holders = parts.placement.holders[chunk];
     vote.copy_digests.resize(std::max(vote.copy_digests.size(), holders.size()));
@@ -124,7 +130,11 @@ void TrainStep::commit(const runtime::Commit& commit, const ViewParts& parts) {
         .learning_rate = optimizer::learning_rate_at(static_cast<std::int64_t>(step_), state_.schedule),
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
-    for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
+    {
+      const Span span(trace_, "apply", step_ + 1);
+      for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
+    }
+    const Span span(trace_, "gather", step_ + 1);
     const at::Tensor& values = state_.decoder->parameters().values();
     comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
                      {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});

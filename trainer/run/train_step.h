@@ -12,6 +12,7 @@
 #include "runtime/placement.h"
 #include "trainer/run/interruption.h"
 #include "trainer/run/rank_state.h"
+#include "trainer/run/trace.h"
 
 namespace cadre::run {
 
@@ -26,7 +27,8 @@ struct ViewParts {
 
 class TrainStep {
  public:
-  explicit TrainStep(RankState& state) : state_(state) {}
+  // Both outlive it; no trace: nullptr.
+  TrainStep(RankState& state, Trace* trace) : state_(state), trace_(trace) {}
 
   using Tell = std::function<void(runtime::MemberMessage)>;
   // Computes this member's share of `order` and takes part in the reduction. comm::CommError (Aborted) when the view
@@ -49,6 +51,7 @@ class TrainStep {
   std::vector<float> compute(runtime::Range node, const data::Step& step, const ViewParts& parts, const Tell& tell);
 
   RankState& state_;
+  Trace* trace_;
   std::uint64_t step_ = 0;
   std::uint64_t trained_tokens_ = 0;
   std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin
