@@ -263,7 +263,8 @@ std::vector<Key> step_keys() {
        .later = {"2", "3"}},
       {.name = "reduction",
        .member = of(&Config::reduction),
-       .doc = "exact: gradients are added in one fixed order for any number of ranks; fast: as the library does",
+       .doc = "exact: gradients are added in one fixed order for any number of ranks; fast: one sum a rank is sent, "
+              "and the order depends on their number",
        .choices = {"exact", "fast"}},
   };
 }

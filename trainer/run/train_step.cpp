@@ -36,12 +36,23 @@ std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint3
   return nodes;
 }
 
+// For `reduction: fast`: each member that has anything contributes one sum, and those are added in the tree over them.
+void contribute_one_sum_each(comm::ReductionPlan& plan) {
+  plan.micro_batches = 0;
+  for (std::vector<Range>& nodes : plan.nodes) {
+    if (nodes.empty()) continue;
+    nodes = {{plan.micro_batches, plan.micro_batches + 1}};
+    ++plan.micro_batches;
+  }
+}
+
 }  // namespace
 
 void TrainStep::reset() {
   nodes_.clear();
   results_.clear();
   reduced_.clear();
+  rank_sum_.clear();
 }
 
 std::vector<Range> TrainStep::held() const {
@@ -58,6 +69,7 @@ std::vector<runtime::MicroBatchResult> TrainStep::results() const {
 
 std::vector<float> TrainStep::compute(Range node, const data::Step& step, const ViewParts& parts, const Tell& tell) {
   comm::TreeSum sum;
+  std::vector<float> in_sequence;  // reduction: fast
   const at::Tensor& gradients = state_.decoder->parameters().gradients();
   const std::span<const float> gradient(static_cast<const float*>(gradients.data_ptr()),
                                         static_cast<std::size_t>(gradients.numel()));
@@ -70,11 +82,17 @@ std::vector<float> TrainStep::compute(Range node, const data::Step& step, const 
                              .step = static_cast<std::uint32_t>(step_),
                              .lora_dropout = state_.config.lora_dropout,
                              .checkpointing = state_.config.gradient_checkpointing});
-    sum.add(gradient);
+    if (!is_fast()) {
+      sum.add(gradient);
+    } else if (in_sequence.empty()) {
+      in_sequence.assign(gradient.begin(), gradient.end());
+    } else {
+      comm::add_in_place(in_sequence, gradient);
+    }
     tell(runtime::Progress{.stamp = parts.view.stamp, .step = step_, .result = result});
     results_[m] = std::move(result);
   }
-  return sum.finish();
+  return is_fast() ? std::move(in_sequence) : sum.finish();
 }
 
 runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell) {
@@ -84,6 +102,7 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   step_ = order.step;
   trained_tokens_ = trained_tokens_of(state_.prepared.train, step);
   reduced_.clear();
+  rank_sum_.clear();
 
   const auto micro_batches = static_cast<std::uint32_t>(step.micro_batches.size());
   comm::ReductionPlan plan{.micro_batches = micro_batches,
@@ -91,14 +110,23 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
                            .chunks = state_.optimizer.chunks(),
                            .placement = &parts.placement};
   const std::vector<Range> mine = plan.nodes[parts.self];
+  if (is_fast()) contribute_one_sum_each(plan);
   comm::ExactReduction reduction(parts.communicator, std::move(plan));
   for (const Range& node : mine) {
     const auto found = nodes_.find(node.begin);
     if (found == nodes_.end() || !(found->second.first == node)) {
       nodes_[node.begin] = {node, compute(node, step, parts, tell)};
     }
-    reduction.contribute(nodes_[node.begin].second);
+    const std::vector<float>& sum = nodes_[node.begin].second;
+    if (!is_fast()) {
+      reduction.contribute(sum);
+    } else if (rank_sum_.empty()) {
+      rank_sum_ = sum;
+    } else {
+      comm::add_in_place(rank_sum_, sum);
+    }
   }
+  if (!rank_sum_.empty()) reduction.contribute(rank_sum_);
   runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
   vote.compute_seconds = seconds_since(begin);
   {

@@ -47,6 +47,7 @@ class TrainStep {
   std::uint64_t step() const { return step_; }
 
  private:
+  bool is_fast() const { return state_.config.reduction == "fast"; }
   // The gradient sum of a node of the tree, computed now.
   std::vector<float> compute(runtime::Range node, const data::Step& step, const ViewParts& parts, const Tell& tell);
 
@@ -56,6 +57,7 @@ class TrainStep {
   std::uint64_t trained_tokens_ = 0;
   std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin
   std::map<std::uint32_t, runtime::MicroBatchResult> results_;
+  std::vector<float> rank_sum_;  // reduction: fast
   comm::ReducedChunks reduced_;
 };
 
