@@ -101,17 +101,26 @@ class ExactReductionTest : public testing::TestWithParam<int> {
   }
 
   // Every member contributes its nodes; every holder is to have the sum's bits, and nobody else anything.
-  void expect_the_sum(const View& view, const Step& step, const Nodes& nodes, bool by_chunk) {
+  enum class As { kWhole, kByChunk, kInRounds };
+  void expect_the_sum(const View& view, const Step& step, const Nodes& nodes, As as) {
     const std::vector<float> whole = step.sum_of({0, step.micro_batches()});
     together(view.communicators, [&](Communicator& communicator) {
       const auto self = static_cast<std::uint32_t>(communicator.rank());
-      ExactReduction reduction(
-          communicator,
-          {.micro_batches = step.micro_batches(), .nodes = nodes, .chunks = kSpace, .placement = &view.placement});
+      ExactReduction reduction(communicator, {.micro_batches = step.micro_batches(),
+                                              .nodes = nodes,
+                                              .chunks = kSpace,
+                                              .placement = &view.placement,
+                                              .in_rounds = as == As::kInRounds});
       std::vector<std::vector<float>> sums;
       for (const Range& node : nodes[self]) sums.push_back(step.sum_of(node));
-      for (const std::vector<float>& sum : sums) {
-        if (!by_chunk) {
+      for (std::vector<float>& sum : sums) {
+        if (as == As::kInRounds) {
+          reduction.contribute(sum);
+          reduction.end_round();
+          std::ranges::fill(sum, 1.0f);  // the buffer is free again
+          continue;
+        }
+        if (as == As::kWhole) {
           reduction.contribute(sum);
           continue;
         }
@@ -147,7 +156,7 @@ TEST_P(ExactReductionTest, EveryHolderGetsTheBitsOfTheTree) {
     for (const std::uint32_t micro_batches : kMicroBatches) {
       SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
       const Step step(micro_batches, generator);
-      expect_the_sum(view, step, even_shares(micro_batches, view.members.size()), false);
+      expect_the_sum(view, step, even_shares(micro_batches, view.members.size()), As::kWhole);
     }
   }
 }
@@ -159,9 +168,36 @@ TEST_P(ExactReductionTest, SharesWithHeldNodesGiveTheSameBits) {
     for (const std::uint32_t micro_batches : kMicroBatches) {
       SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
       const Step step(micro_batches, generator);
-      expect_the_sum(view, step, scattered(micro_batches, view.members.size(), generator), micro_batches % 2 == 0);
+      expect_the_sum(view, step, scattered(micro_batches, view.members.size(), generator),
+                     micro_batches % 2 == 0 ? As::kByChunk : As::kWhole);
     }
   }
+}
+
+TEST_P(ExactReductionTest, RoundsGiveTheSameBits) {
+  std::mt19937 generator(17);
+  for (const std::size_t copies : {1u, 2u}) {
+    const View view = next_view(copies);
+    for (const std::uint32_t micro_batches : kMicroBatches) {
+      SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
+      const Step step(micro_batches, generator);
+      const std::size_t members = view.members.size();
+      expect_the_sum(view, step, runtime::deal_out(micro_batches, members), As::kInRounds);
+      expect_the_sum(view, step, scattered(micro_batches, members, generator), As::kInRounds);
+    }
+  }
+}
+
+// What is under way when a reduction is given up must not write into memory that is gone.
+TEST_P(ExactReductionTest, AReductionThatIsGivenUpAbortsItsView) {
+  const View view = next_view(1);
+  Nodes nodes(view.members.size());
+  nodes.back() = {{0, 2}};
+  {
+    const ExactReduction given_up(*view.communicators[0],
+                                  {.micro_batches = 2, .nodes = nodes, .chunks = kSpace, .placement = &view.placement});
+  }
+  EXPECT_THROW(view.communicators[0]->wait(view.communicators[0]->start({})), Aborted);
 }
 
 TEST_P(ExactReductionTest, OneMemberMayContributeEverything) {
@@ -171,7 +207,7 @@ TEST_P(ExactReductionTest, OneMemberMayContributeEverything) {
     const Step step(6, generator);
     Nodes nodes(view.members.size());
     nodes[member] = {{0, 6}};
-    expect_the_sum(view, step, nodes, false);
+    expect_the_sum(view, step, nodes, As::kWhole);
   }
 }
 
