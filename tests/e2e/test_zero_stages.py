@@ -1,5 +1,5 @@
-"""Gradients that are summed where they are computed (zero_stage 1) or at their owners, in rounds (zero_stage 2): the same
-bits on any number of ranks."""
+"""Gradients that are summed where they are computed (zero_stage 1) or at their owners, in rounds (zero_stage 2): the
+same bits on any number of ranks."""
 
 import pathlib
 import tempfile
