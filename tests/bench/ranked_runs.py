@@ -23,7 +23,7 @@ DEADLINE = 600
 @dataclasses.dataclass
 class Run:
     steps: list  # seconds of each, the first left out
-    peaks: list  # bytes, of each rank
+    peaks: list  # bytes, of each rank before the last step: the first rank takes more to write the result
     spans: list  # of all ranks' traces
 
     def seconds(self):
@@ -77,6 +77,11 @@ def peak_of(pid):
     return 0
 
 
+def steps_done(output):
+    metrics = output / "metrics.jsonl"
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
 def run(folder, name, ranks, words=("--trace",), **keys):
     """Trains from nothing; `keys` over those of a small step of 8 micro-batches."""
     output = folder / name
@@ -90,8 +95,9 @@ def run(folder, name, ranks, words=("--trace",), **keys):
         process = subprocess.Popen([str(CADRE), "train", str(config), "--ranks", str(ranks), *words],
                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=ENVIRONMENT)
         while process.poll() is None:
-            for pid in ranks_below(process.pid):
-                peaks[pid] = max(peaks.get(pid, 0), peak_of(pid))
+            live = {pid: peak_of(pid) for pid in ranks_below(process.pid)}
+            if steps_done(output) < keys["max_steps"] - 1:
+                peaks.update({pid: peak for pid, peak in live.items() if peak > 0})
             if time.monotonic() - begin > DEADLINE:
                 process.kill()
             time.sleep(0.05)
