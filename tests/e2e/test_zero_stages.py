@@ -2,11 +2,12 @@
 same bits on any number of ranks."""
 
 import pathlib
+import signal
 import tempfile
 import unittest
 
 import tiny_base
-from program import DONE, cadre, losses, read_lines, sha256, write_config
+from program import DONE, RESUMABLE, Live, cadre, losses, read_lines, sha256, write_config
 from tiny_base import full, lora
 
 # Several chunks, so that there is something to divide; seven micro-batches, which no number of ranks here divides.
@@ -51,6 +52,20 @@ class ZeroStagesTest(unittest.TestCase):
     def test_more_ranks_than_micro_batches(self):
         alone = self.train("few", full, 1, 1, global_batch_size=4)
         self.assertEqual(self.train("few", full, 2, 4, global_batch_size=4), alone)
+
+    def test_a_run_goes_on_with_another_stage(self):
+        steps = 60
+        alone = self.train("whole", full, 1, 1, max_steps=steps)
+        run = self.folder / "whole-part"
+        keys = full(self.base, run, self.rows, micro_batch_size=2, global_batch_size=2 * MICRO_BATCHES, max_steps=steps)
+        config = write_config(run.with_suffix(".yaml"), **keys)
+        with Live("train", config, "--ranks", 1) as train:
+            self.assertTrue(train.wait_for_line("step 2/"))
+            train.send(signal.SIGTERM)
+            self.assertEqual(train.end().code, RESUMABLE)
+        ended = cadre("train", config, "--ranks", 2, "--zero_stage", 2, "--state_copies", 1)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual((sha256(run / "model.safetensors"), losses(run)), alone)
 
     def test_adapter(self):
         alone = self.train("adapter", lora, 1, 1, lora_dropout=0.1)
