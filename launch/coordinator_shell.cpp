@@ -98,6 +98,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
                                       .expected_ranks = boot_.ranks,
                                       .logging_steps = static_cast<std::uint64_t>(config.logging_steps),
                                       .checkpoints = store.folder().string()};
+  options.keep_state = true;
   options.policy.eval_every = every(config.eval_steps, config.evals_per_epoch, boot_.steps_per_epoch);
   options.policy.save_every = every(config.save_steps, config.saves_per_epoch, boot_.steps_per_epoch);
   options.policy.patience = static_cast<std::uint64_t>(config.early_stopping_patience);

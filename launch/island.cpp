@@ -10,7 +10,8 @@ namespace {
 // With --enable-recovery mpirun says nothing of a rank that was killed, or whose executable is missing, before the end
 // of MPI_Init, and the others wait in it for ever. So a shell watches each rank and says how it ended. It needs
 // nothing of ours, and so also speaks for a library that is missing. The rank ends with it (end_with_watcher).
-constexpr char kWatch[] = "CADRE_WATCHER=$$ \"$0\" \"$@\"; code=$?; printf '\\ncadre-rank-ended %d\\n' $code; exit 0";
+constexpr char kWatch[] =
+    "CADRE_WATCHER=$$ \"$0\" \"$@\"; code=$?; printf '\\ncadre-rank-ended %d\\n' $code >&2; exit 0";
 
 constexpr std::size_t kLongestTag = 40;  // [65535,4294967295]<stdout>: and some
 

@@ -23,12 +23,9 @@ struct IslandCommand {
 // The words of the mpirun command.
 std::vector<std::string> island_command_line(const IslandCommand& island);
 
-// What a rank's stdout may say to the launcher; everything else is log.
-inline constexpr char kBootedLine[] = "cadre-island-booted";  // once an island: all its ranks have what they need
-inline constexpr char kRankEndedLine[] =
-    "cadre-rank-ended ";  // by the shell that watches the rank; a shell's $? follows
-
-// Takes mpirun's --tag-output apart. A tag may stand in the middle of a line, and one rank's after another's half line.
+// What comes among a rank's stderr for the launcher: one stream, so that a rank's last words come before its end.
+inline constexpr char kBootedLine[] = "cadre-rank-booted";     // it has what it needs, and MPI is over
+inline constexpr char kRankEndedLine[] = "cadre-rank-ended ";  // from the shell that watches it; its $? follows
 class TaggedOutput {
  public:
   static constexpr std::uint32_t kMpirun = ~std::uint32_t{0};

@@ -58,22 +58,17 @@ void IslandProcess::take(const TaggedOutput::Piece& piece) {
     });
     return;
   }
-  if (piece.is_stdout) {
-    auto& lines = rank_stdout_.try_emplace(piece.rank, kLongestLine).first->second;
-    lines.take(piece.text, [&](const std::string& line) { take_line_of_rank(piece.rank, line); });
-    return;
-  }
   logs_.rank(options_.first_rank + piece.rank, piece.text);
+  if (piece.is_stdout) return;
   auto& lines = rank_stderr_.try_emplace(piece.rank, kLongestLine).first->second;
-  lines.take(piece.text, [&](const std::string& line) {
-    if (!line.empty()) rank_says_[piece.rank] = runtime::plain_line(line);
-  });
+  lines.take(piece.text, [&](const std::string& line) { take_line_of_rank(piece.rank, line); });
 }
 
 void IslandProcess::take_line_of_rank(std::uint32_t local, const std::string& line) {
   const std::uint32_t rank = options_.first_rank + local;
   if (line == kBootedLine) {
-    booted_ = true;
+    booted_ranks_.insert(local);
+    if (!is_booted()) return;
     logs_.launcher("started: " + name());
     callbacks_.booted();
   } else if (line.starts_with(kRankEndedLine)) {
@@ -83,7 +78,7 @@ void IslandProcess::take_line_of_rank(std::uint32_t local, const std::string& li
     logs_.launcher(runtime::say("rank ", rank, " ended: ", describe(of_shell_code(code))));
     callbacks_.rank_ended(rank, of_shell_code(code));
   } else if (!line.empty()) {
-    logs_.rank(rank, line + "\n");
+    rank_says_[local] = runtime::plain_line(line);
   }
 }
 

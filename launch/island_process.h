@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,9 @@ class IslandProcess {
   IslandProcess(const IslandProcess&) = delete;
   IslandProcess& operator=(const IslandProcess&) = delete;
 
-  bool is_booted() const { return booted_; }
+  // All its ranks have said that MPI is over for them; one of them, by its number in the run.
+  bool is_booted() const { return booted_ranks_.size() == options_.command.ranks; }
+  bool is_booted(std::uint32_t rank) const { return booted_ranks_.contains(rank - options_.first_rank); }
   // mpirun has ended and all that it and its ranks said has been read.
   bool is_over();
   ChildProcess& mpirun() { return *mpirun_; }
@@ -61,11 +64,11 @@ class IslandProcess {
   Options options_;
   RunLogs& logs_;
   Callbacks callbacks_;
-  bool booted_ = false;
+  std::set<std::uint32_t> booted_ranks_;  // within the island
   std::optional<ChildProcess> mpirun_;
   std::unique_ptr<PipeWriter> stdin_;
   Stream stdout_, stderr_;
-  std::map<std::uint32_t, LineCutter> rank_stdout_, rank_stderr_;
+  std::map<std::uint32_t, LineCutter> rank_stderr_;
   std::map<std::uint32_t, std::string> rank_says_;
   LineCutter mpirun_lines_;
   std::string mpirun_says_;

@@ -255,7 +255,7 @@ void Launcher::Impl::look_at_islands() {
 }
 
 void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
-  if (seat.process->is_booted()) {
+  if (seat.process->is_booted(rank)) {
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
     return;
   }

@@ -97,10 +97,8 @@ std::uint32_t rank_in_island() {
 MpiBoot boot_from_stdin() {
   end_with_watcher();
   MpiBoot result = boot_from_first_rank([](const auto&) { return read_stdin(); });
-  if (result.rank == 0) {
-    const std::string line = std::string(kBootedLine) + "\n";
-    if (write(STDOUT_FILENO, line.data(), line.size()) < 0) throw runtime::RunError("boot message: stdout is closed");
-  }
+  const std::string line = std::string(kBootedLine) + "\n";
+  if (write(STDERR_FILENO, line.data(), line.size()) < 0) throw runtime::RunError("boot message: stderr is closed");
   return result;
 }
 

@@ -139,7 +139,7 @@ at::Tensor Decoder::head_weight() const {
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
-  const at::Tensor result = at::linear(normed(hidden, final_norm_), head_weight()).to(at::kFloat);
+  const at::Tensor result = base_linear(normed(hidden, final_norm_), head_weight()).to(at::kFloat);
   if (spec_.final_softcap == 0) return result;
   return at::tanh(result / spec_.final_softcap) * spec_.final_softcap;
 }

@@ -3,6 +3,7 @@
 #include "trainer/kernels/cross_entropy.h"
 #include "trainer/model/held.h"
 #include "trainer/model/operators.h"
+#include "trainer/model/product.h"
 #include "trainer/model/storage.h"
 
 namespace cadre::model {
@@ -34,7 +35,7 @@ struct HeadLossFunction : Function<HeadLossFunction> {
     for (std::int64_t begin = 0; begin < rows; begin += block) {
       const std::int64_t count = std::min(block, rows - begin);
       const at::Tensor part = h.narrow(0, begin, count);
-      at::Tensor logits = at::linear(part, weight);
+      const at::Tensor logits = base_output(part, weight, std::nullopt);
       const kernels::CrossEntropyShape shape{.rows = count,
                                              .vocab = vocab,
                                              .softcap = static_cast<float>(call.softcap),
@@ -43,11 +44,8 @@ struct HeadLossFunction : Function<HeadLossFunction> {
         kernels::cross_entropy(shape, hidden_needs || weight_needs, data_of<decltype(t)>(logits),
                                call.targets->data() + begin, losses.data() + begin);
       });
-      if (hidden_needs) {
-        at::Tensor target = dh.narrow(0, begin, count);
-        at::mm_out(target, logits, weight);
-      }
-      if (weight_needs) dw.addmm_(logits.t().to(at::kFloat), part.to(at::kFloat));
+      if (hidden_needs) multiply(logits, weight, dh.narrow(0, begin, count));
+      if (weight_needs) add_product(logits.t().to(at::kFloat), part.to(at::kFloat), dw);
     }
     double sum = 0;
     for (const float loss : losses) sum += loss;

@@ -1,5 +1,6 @@
 #include "trainer/model/held.h"
 #include "trainer/model/operators.h"
+#include "trainer/model/product.h"
 #include "trainer/model/storage.h"
 
 namespace cadre::model {
@@ -32,21 +33,23 @@ struct LoraLinear : Function<LoraLinear> {
                             const std::optional<at::Tensor>& bias, const at::Tensor& a, at::TensorList b,
                             const LoraCall& call) {
     const at::Tensor x = input.contiguous();
-    at::Tensor y = at::linear(x, weight, bias);
+    at::Tensor y = base_output(x, weight, bias);
     const at::Tensor x_fp32 = in_fp32(x);
-    // x A^T of all slices is one product where no dropout makes their inputs differ.
-    at::Tensor xa = call.dropout > 0 ? at::empty({x.size(0), a.size(0)}, x_fp32.options()) : at::mm(x_fp32, a.t());
+    // scaling · x A^T; of all slices one product where no dropout makes their inputs differ.
+    at::Tensor xa = at::empty({x.size(0), a.size(0)}, x_fp32.options());
+    if (call.dropout == 0) multiply(x_fp32, a.t(), xa);
     std::int64_t column = 0;
     for (std::size_t i = 0; i < call.slices.size(); ++i) {
       const LoraSlice& slice = call.slices[i];
       at::Tensor part = xa.narrow(1, column, slice.rank);
-      if (call.dropout > 0) part.copy_(at::mm(dropped(x_fp32, call, slice), a.narrow(0, column, slice.rank).t()));
+      if (call.dropout > 0) multiply(dropped(x_fp32, call, slice), a.narrow(0, column, slice.rank).t(), part);
+      part.mul_(slice.scaling);
       at::Tensor target = y.narrow(1, slice.row_begin, slice.rows);
       if (y.scalar_type() == at::kFloat) {
-        target.addmm_(part, b[i].t(), 1, slice.scaling);
+        add_product(part, b[i].t(), target);
       } else {
         // bf16 base output plus fp32 adapter output, rounded once, as PEFT does.
-        target.copy_(at::mm(part, b[i].t()).mul_(slice.scaling).add_(target));
+        target.copy_(product(part, b[i].t()).add_(target));
       }
       column += slice.rank;
     }
@@ -72,29 +75,33 @@ struct LoraLinear : Function<LoraLinear> {
       const LoraSlice& slice = call.slices[i];
       const at::Tensor& b = saved[4 + i];
       const at::Tensor dy_slice = dy_fp32.narrow(1, slice.row_begin, slice.rows);
-      result[4 + i] = at::mm(dy_slice.t(), xa.narrow(1, column, slice.rank)).mul_(slice.scaling);
+      // As the product of the narrow matrix with the wide one: the wide one is read once, as it lies.
+      result[4 + i] = product(xa.narrow(1, column, slice.rank).t(), dy_slice).t();
       at::Tensor d_part = d_xa.narrow(1, column, slice.rank);
-      d_part.copy_(at::mm(dy_slice, b).mul_(slice.scaling));
+      multiply(dy_slice, b, d_part);
+      d_part.mul_(slice.scaling);
       if (call.dropout > 0) {
         const at::Tensor a_slice = a.narrow(0, column, slice.rank);
-        da.narrow(0, column, slice.rank).copy_(at::mm(d_part.t(), dropped(x_fp32, call, slice)));
+        multiply(d_part.t(), dropped(x_fp32, call, slice), da.narrow(0, column, slice.rank));
         if (needs_dx) {
-          const at::Tensor through = dropped(at::mm(d_part, a_slice), call, slice);
+          const at::Tensor through = dropped(product(d_part, a_slice), call, slice);
           dx_adapter = dx_adapter.defined() ? dx_adapter.add_(through) : through;
         }
       }
       column += slice.rank;
     }
-    if (call.dropout == 0) da = at::mm(d_xa.t(), x_fp32);
+    if (call.dropout == 0) multiply(d_xa.t(), x_fp32, da);
     result[3] = da;
     if (needs_dx) {
-      at::Tensor dx = at::mm(dy, weight);
+      at::Tensor dx = product(dy, weight);
       if (call.dropout > 0) {
         dx = dx_adapter.add_(dx).to(dx.scalar_type());
       } else if (dx.scalar_type() == at::kFloat) {
-        dx.addmm_(d_xa, a);
+        add_product(d_xa, a, dx);
       } else {
-        dx = at::addmm(dx.to(at::kFloat), d_xa, a).to(dx.scalar_type());
+        const at::Tensor sum = dx.to(at::kFloat);
+        add_product(d_xa, a, sum);
+        dx = sum.to(dx.scalar_type());
       }
       result[0] = dx;
     }

@@ -44,6 +44,9 @@ at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call);
 // Turns queries and keys of qkv in place (no gradient): the first step of attention, for the key-value cache.
 void rotate_queries_and_keys(at::Tensor& qkv, const AttentionCall& call);
 
+// x W^T + bias; W [out, in], bias [out] or undefined, each frozen or trained.
+at::Tensor base_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 // LoRA on rows [row_begin, row_begin + rows) of a projection's output.
 struct LoraSlice {
   std::int64_t row_begin = 0, rows = 0, rank = 0;

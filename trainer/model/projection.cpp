@@ -9,9 +9,7 @@ std::string peft_name(const std::string& module, const std::string& suffix) {
 at::Tensor Projection::apply(const at::Tensor& x, double lora_dropout, const kernels::DropoutKey& key) const {
   const at::Tensor w = weight.to(x.scalar_type());
   const at::Tensor c = bias.defined() ? bias.to(x.scalar_type()) : bias;
-  if (adapted_parts.empty()) {
-    return at::linear(x, w, c.defined() ? std::optional<at::Tensor>(c) : std::nullopt);
-  }
+  if (adapted_parts.empty()) return base_linear(x, w, c);
   LoraCall call = lora;
   call.dropout = lora_dropout;
   call.key = key;
@@ -32,7 +30,7 @@ at::Tensor Projection::adapted_weight(std::size_t i) const {
 at::Tensor Projection::apply_dora(const at::Tensor& x, const at::Tensor& w, const at::Tensor& c,
                                   const LoraCall& call) const {
   std::vector<at::Tensor> columns;
-  const at::Tensor base = at::linear(x, w);
+  const at::Tensor base = base_linear(x, w);
   std::int64_t next_row = 0, rank_begin = 0;
   for (std::size_t i = 0; i < call.slices.size(); ++i) {
     const LoraSlice& slice = call.slices[i];
@@ -41,13 +39,13 @@ at::Tensor Projection::apply_dora(const at::Tensor& x, const at::Tensor& w, cons
     key.site = slice.site;
     const at::Tensor input = keyed_dropout(x, call.dropout, key);
     const at::Tensor a = lora_a.narrow(0, rank_begin, slice.rank);
-    const at::Tensor delta = at::linear(at::linear(input, a), lora_b[i]) * slice.scaling;
+    const at::Tensor delta = base_linear(base_linear(input, a), lora_b[i]) * slice.scaling;
     const at::Tensor ratio = (magnitude[i] / at::linalg_vector_norm(adapted_weight(i), 2, {1})).unsqueeze(0);
     const at::Tensor straight = base.narrow(1, slice.row_begin, slice.rows).to(at::kFloat);
     at::Tensor y;
     if (call.dropout > 0) {
       const at::Tensor rows = w.narrow(0, slice.row_begin, slice.rows);
-      const at::Tensor through = at::linear(input.to(x.scalar_type()), rows).to(at::kFloat);
+      const at::Tensor through = base_linear(input.to(x.scalar_type()), rows).to(at::kFloat);
       y = straight + (ratio - 1) * through + ratio * delta;
     } else {
       y = ratio * (straight + delta);

@@ -17,10 +17,21 @@ OptimizerShard::OptimizerShard(const config::Config& config, const model::Parame
 
 void OptimizerShard::hold(const std::vector<std::uint64_t>& chunks) {
   states_.clear();
+  hold_also(chunks);
+}
+
+void OptimizerShard::hold_also(const std::vector<std::uint64_t>& chunks) {
   for (const std::uint64_t chunk : chunks) {
+    if (states_.contains(chunk)) continue;
     const std::size_t size = chunks_.range(chunk).size();
     states_[chunk] = {std::vector<float>(size), std::vector<float>(adamw_ ? size : 0)};
   }
+}
+
+void OptimizerShard::keep_only(const std::vector<std::uint64_t>& chunks) {
+  std::erase_if(states_, [&](const auto& held) {
+    return std::find(chunks.begin(), chunks.end(), held.first) == chunks.end();
+  });
 }
 
 std::span<float> OptimizerShard::values_of(std::uint64_t chunk) const {

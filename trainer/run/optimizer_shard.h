@@ -32,6 +32,10 @@ class OptimizerShard {
   const runtime::ChunkSpace& chunks() const { return chunks_; }
   // What is held from now on, with zero moments; what was held before is forgotten.
   void hold(const std::vector<std::uint64_t>& chunks);
+  // Holds these too; zero moments where they were not held.
+  void hold_also(const std::vector<std::uint64_t>& chunks);
+  // Forgets all others.
+  void keep_only(const std::vector<std::uint64_t>& chunks);
   std::map<std::uint64_t, ChunkState>& states() { return states_; }
 
   // Updates the values and moments of a held chunk in place.

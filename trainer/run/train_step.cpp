@@ -220,23 +220,24 @@ void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts) {
       runtime::digest_of({static_cast<const std::byte*>(values.data_ptr()), values.nbytes()}, step_);
 }
 
-void TrainStep::commit(const runtime::Commit& commit, const ViewParts& parts) {
+void TrainStep::apply(const runtime::Commit& commit) {
   CADRE_CHECK(commit.step == step_, "a commit of step ", commit.step, " while step ", step_, " is in hand");
   if (commit.apply) {
     const UpdateStep update{
         .learning_rate = optimizer::learning_rate_at(static_cast<std::int64_t>(step_), state_.schedule),
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
-    {
-      const Span span(trace_, "apply", step_ + 1);
-      for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
-    }
-    const Span span(trace_, "gather", step_ + 1);
-    const at::Tensor& values = state_.decoder->parameters().values();
-    comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
-                     {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
+    const Span span(trace_, "apply", step_ + 1);
+    for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
   }
   reset();
+}
+
+void TrainStep::gather(const ViewParts& parts) {
+  const Span span(trace_, "gather", step_ + 1);
+  const at::Tensor& values = state_.decoder->parameters().values();
+  comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
+                   {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
 }
 
 }  // namespace cadre::run

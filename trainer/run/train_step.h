@@ -35,8 +35,9 @@ class TrainStep {
   // ends before; nodes that are complete are kept for the next one.
   runtime::Prepared prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell);
 
-  // After prepare() and the coordinator's word: updates what this rank holds, and gathers what others do.
-  void commit(const runtime::Commit& commit, const ViewParts& parts);
+  // After prepare() and the coordinator's word: updates what this rank holds. What others hold is then gathered.
+  void apply(const runtime::Commit& commit);
+  void gather(const ViewParts& parts);
 
   // Forgets everything of the step in hand.
   void reset();

@@ -105,9 +105,7 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                             return perform(m.order);
                           },
                           [&](const runtime::Commit& m) {
-                            is_at_start_ = false;
-                            step_->commit(m, parts());
-                            committed_ = m.step + 1;
+                            commit(m);
                             return perform(m.next);
                           },
                           [&](const runtime::Proceed& m) { return perform(m.next); },
@@ -135,13 +133,9 @@ void Worker::install(const runtime::NewView& message) {
   place_ = std::move(place);
   interruption_.watch(place_->communicator.get());
 
-  CADRE_CHECK(message.load, "a view that goes on from what its members hold");
-  std::vector<std::uint64_t> held;
-  for (std::size_t copy = 0; copy < message.state_copies; ++copy) {
-    const auto chunks = place_->placement.chunks_of(place_->self, copy);
-    held.insert(held.end(), chunks.begin(), chunks.end());
-  }
-  state_->optimizer.hold(held);
+  if (!message.load) return go_on();
+  state_->optimizer.hold(chunks_here());
+  residency_ = {.view = place_->view, .placement = place_->placement};
   step_->reset();
   if (message.checkpoint.empty()) {
     start_over();
@@ -151,6 +145,35 @@ void Worker::install(const runtime::NewView& message) {
                state_->optimizer);
   }
   committed_ = message.order.step;
+}
+
+std::vector<std::uint64_t> Worker::chunks_here() const {
+  std::vector<std::uint64_t> chunks;
+  for (std::uint64_t chunk = 0; chunk < place_->placement.holders.size(); ++chunk) {
+    const auto& holders = place_->placement.holders[chunk];
+    if (std::find(holders.begin(), holders.end(), place_->self) != holders.end()) chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+// The survivors hold all state between them: who is to hold a chunk from now on gets it from one that does, and
+// everybody all parameters, since the view before may have ended while they were gathered.
+void Worker::go_on() {
+  state_->optimizer.hold_also(chunks_here());
+  move_state(residency_, parts(), state_->optimizer);
+  step_->gather(parts());
+}
+
+void Worker::commit(const runtime::Commit& message) {
+  is_at_start_ = false;
+  step_->apply(message);
+  committed_ = message.step + 1;
+  if (!(residency_.view.stamp == place_->view.stamp)) {
+    // The first commit of a view: what it took away may go now.
+    state_->optimizer.keep_only(chunks_here());
+    residency_ = {.view = place_->view, .placement = place_->placement};
+  }
+  step_->gather(parts());
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.

@@ -9,6 +9,7 @@
 #include "runtime/messages.h"
 #include "trainer/run/checkpoint_writer.h"
 #include "trainer/run/interruption.h"
+#include "trainer/run/move_state.h"
 #include "trainer/run/rank_state.h"
 #include "trainer/run/trace.h"
 #include "trainer/run/train_step.h"
@@ -44,6 +45,9 @@ class Worker {
   // False: the run is at its end.
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
+  void go_on();
+  void commit(const runtime::Commit& message);
+  std::vector<std::uint64_t> chunks_here() const;
   bool perform(const runtime::Order& order);
   void evaluate(const runtime::Order& order);
   void start_over();
@@ -60,6 +64,7 @@ class Worker {
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Place> place_;
+  Residency residency_;
   std::uint64_t committed_ = 0;  // updates applied and gathered
   bool is_at_start_ = true;      // the parameters are the seeded ones
   bool has_voted_ = false;       // and waits for the commit
