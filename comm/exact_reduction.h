@@ -20,25 +20,37 @@
 namespace cadre::comm {
 
 struct ReductionPlan {
-  std::uint32_t micro_batches = 0;                     // of the step
+  std::uint32_t micro_batches = 0;                      // of the step
   std::vector<std::vector<runtime::Range>> nodes = {};  // [member]: what it contributes; together they tile the step
   runtime::ChunkSpace chunks = {};
   const runtime::Placement* placement = nullptr;  // outlives the reduction
+  // Memory for one node of each member at a time: the k-th nodes of all are exchanged before the next ones.
+  bool in_rounds = false;
 };
 
 // Sums by chunk, in ascending order.
 using ReducedChunks = std::map<std::uint64_t, Operand>;
 
-// Used by one thread, once. What was contributed stays in place until the result is of no more use.
+// Used by one thread, once. What was contributed stays in place until the result is of no more use; in rounds, until
+// the end of its round.
 class ExactReduction {
  public:
   // Posts the receives. `communicator` and the plan's placement outlive it.
   ExactReduction(Communicator& communicator, ReductionPlan plan);
+  // One that was not finished aborts the communicator: buffers of transfers under way go with it.
+  ~ExactReduction();
+  ExactReduction(const ExactReduction&) = delete;
+  ExactReduction& operator=(const ExactReduction&) = delete;
 
   // The sum of this member's next node, over the whole flat space: its pieces leave for their owners.
   void contribute(std::span<const float> sum);
-  // The same piece by piece, chunks in descending order as the backward pass completes them; the last one ends the node.
+  // The same piece by piece, chunks in descending order as the backward pass completes them; the last one ends the
+  // node.
   void contribute_chunk(std::uint64_t chunk, std::span<const float> sum);
+
+  // In rounds, after each contribution: until the round's nodes of all members are where they belong. CommError,
+  // Aborted.
+  void end_round();
 
   // After the last contribution: the sums of all chunks that this member owns or backs up. CommError, Aborted.
   ReducedChunks finish();
@@ -61,6 +73,8 @@ class ExactReduction {
   std::vector<Communicator::Ticket> tickets_;
   Communicator::Ticket arrivals_ticket_ = 0;
   std::size_t next_node_ = 0;
+  std::size_t round_ = 0, rounds_ = 1;
+  bool is_finished_ = false;
 };
 
 }  // namespace cadre::comm

@@ -1,5 +1,6 @@
 #include "comm/reduction_tree.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/error.h"
@@ -78,6 +79,47 @@ std::vector<float> TreeSum::finish() {
   partials_.clear();
   count_ = 0;
   return sum;
+}
+
+// The same additions as add() and finish() make for it: always with all partial sums, from right to left.
+std::span<const float> TreeSum::finish_piece(std::size_t size, std::size_t begin, std::span<const float> operand) {
+  if (partials_.empty()) {
+    std::vector<float> sum;
+    if (!spare_.empty()) {
+      sum = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    sum.resize(size);
+    partials_.push_back({1, std::move(sum)});
+    is_one_leaf_ = true;
+  }
+  if (is_one_leaf_) {
+    const std::span<float> place = std::span(partials_.front().sum).subspan(begin, operand.size());
+    std::copy(operand.begin(), operand.end(), place.begin());
+    return place;
+  }
+  for (auto partial = partials_.rbegin(); partial != partials_.rend(); ++partial) {
+    const std::span<float> place = std::span(partial->sum).subspan(begin, operand.size());
+    add_in_place(place, operand);
+    operand = place;
+  }
+  return operand;
+}
+
+std::vector<float> TreeSum::finish_pieces() {
+  CADRE_CHECK(!partials_.empty(), "a sum of nothing");
+  std::vector<float> sum = std::move(partials_.front().sum);
+  for (std::size_t i = 1; i < partials_.size(); ++i) spare_.push_back(std::move(partials_[i].sum));
+  partials_.clear();
+  is_one_leaf_ = false;
+  count_ = 0;
+  return sum;
+}
+
+void TreeSum::clear() {
+  partials_.clear();
+  is_one_leaf_ = false;
+  count_ = 0;
 }
 
 Operand Operand::of(std::vector<float> values) {

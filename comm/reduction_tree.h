@@ -25,6 +25,15 @@ class TreeSum {
   // The sum of all operands added (count() > 0); the object is empty afterwards.
   std::vector<float> finish();
 
+  // The last operand, of `size` elements, piece by piece as it becomes known: each element once, in any order. Returns
+  // the piece's place in the sum, which is final and stays there until the next add() or finish_piece().
+  std::span<const float> finish_piece(std::size_t size, std::size_t begin, std::span<const float> operand);
+  // After the last piece.
+  std::vector<float> finish_pieces();
+
+  // Forgets what was added.
+  void clear();
+
  private:
   struct Partial {
     std::size_t operands;
@@ -33,6 +42,7 @@ class TreeSum {
   std::vector<Partial> partials_;  // sizes are falling powers of two
   std::vector<std::vector<float>> spare_;
   std::size_t count_ = 0;
+  bool is_one_leaf_ = false;  // finish_piece() began with nothing to add to
 };
 
 // A piece of a sum: either a look at memory that somebody else keeps, or memory of its own.

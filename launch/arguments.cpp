@@ -18,8 +18,8 @@ std::string with_underscores(std::string name) {
 
 // Options that take no value unless it says true or false: what follows them is something else.
 bool is_flag(const std::string& name) {
-  static const std::set<std::string> kFlags = {
-      "dry_run", "quiet", "help", "json", "chat", "version", "overwrite_output_dir"};
+  static const std::set<std::string> kFlags = {"dry_run", "quiet", "trace",   "help",
+                                               "json",    "chat",  "version", "overwrite_output_dir"};
   return kFlags.contains(name);
 }
 

@@ -51,7 +51,8 @@ std::string print_boot(const Boot& boot) {
                                                     {"island", boot.island},
                                                     {"first_rank", boot.first_rank},
                                                     {"configuration", boot.configuration},
-                                                    {"chat_template_date", boot.chat_template_date}});
+                                                    {"chat_template_date", boot.chat_template_date},
+                                                    {"trace", boot.trace}});
 }
 
 Boot parse_boot(const std::string& text) {
@@ -67,7 +68,8 @@ Boot parse_boot(const std::string& text) {
               .island = object.at("island").to_number<std::uint32_t>(),
               .first_rank = object.at("first_rank").to_number<std::uint32_t>(),
               .configuration = text_in(object, "configuration"),
-              .chat_template_date = text_in(object, "chat_template_date")};
+              .chat_template_date = text_in(object, "chat_template_date"),
+              .trace = object.at("trace").as_bool()};
     for (const boost::json::value& endpoint : object.at("coordinator").as_array()) {
       boot.coordinator.push_back(
           {text_in(endpoint.as_object(), "address"), endpoint.at("port").to_number<std::uint16_t>()});

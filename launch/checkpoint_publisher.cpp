@@ -9,10 +9,7 @@
 namespace cadre::launch {
 
 CheckpointPublisher::CheckpointPublisher(runtime::CheckpointStore store, Published published, Warn warn)
-    : store_(std::move(store)),
-      published_(std::move(published)),
-      warn_(std::move(warn)),
-      thread_([this] { run(); }) {}
+    : store_(std::move(store)), published_(std::move(published)), warn_(std::move(warn)), thread_([this] { run(); }) {}
 
 CheckpointPublisher::~CheckpointPublisher() {
   {

@@ -8,11 +8,10 @@
 namespace cadre::launch {
 
 std::string print_coordinator_boot(const CoordinatorBoot& boot) {
-  return boost::json::serialize(
-      boost::json::object{{"boot", print_boot(boot.boot)},
-                          {"term", boot.term},
-                          {"ranks", boot.ranks},
-                          {"steps_per_epoch", boot.steps_per_epoch}});
+  return boost::json::serialize(boost::json::object{{"boot", print_boot(boot.boot)},
+                                                    {"term", boot.term},
+                                                    {"ranks", boot.ranks},
+                                                    {"steps_per_epoch", boot.steps_per_epoch}});
 }
 
 CoordinatorBoot parse_coordinator_boot(const std::string& line) {

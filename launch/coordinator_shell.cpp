@@ -115,6 +115,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.max_grad_norm = config.max_grad_norm;
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
+  options.policy.in_rounds = config.zero_stage >= 2;
   runtime::CheckpointStore::Search search = store.newest_valid();
   for (const runtime::CheckpointEntry& entry : search.skipped) {
     say(entry.folder.string() + " is damaged and left aside: " + entry.problem, true);

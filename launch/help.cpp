@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kOverview = R"(cadre: fine-tunes large language models; a run survives its machines
 
-  cadre train    CONFIG.yaml [--KEY VALUE ...] [--dry-run] [--quiet]
+  cadre train    CONFIG.yaml [--KEY VALUE ...] [--dry-run] [--quiet] [--trace]
   cadre generate RUN|MODEL --prompt TEXT | --prompts FILE.jsonl
   cadre merge    RUN [--output DIR]        adapter into base, a Hugging Face folder
   cadre verify   RUN                       recomputes every hash that the run's records claim
@@ -40,7 +40,8 @@ constexpr const char* kGenerate = R"(cadre generate RUN|MODEL: text from a base 
 void print_train(std::ostream& out) {
   out << "cadre train CONFIG.yaml [--KEY VALUE ...]: every key of the YAML is an option\n\n"
          "  --dry-run   prints the resolved configuration with where each value came from, and ends\n"
-         "  --quiet     no progress\n\n";
+         "  --quiet     no progress\n"
+         "  --trace     writes where each rank's time goes to output_dir/trace/rank-N.json, for ui.perfetto.dev\n\n";
   for (const config::KeyDescription& key : config::describe_keys()) {
     out << "  " << std::left << std::setw(38) << key.name << ' ' << key.type;
     if (!key.default_value.empty()) out << " (" << key.default_value << ')';

@@ -16,7 +16,8 @@ bool is_host_name(const std::string& name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
            c == '_';
   };
-  return !name.empty() && name.size() <= 255 && name.front() != '-' && std::all_of(name.begin(), name.end(), is_allowed);
+  return !name.empty() && name.size() <= 255 && name.front() != '-' &&
+         std::all_of(name.begin(), name.end(), is_allowed);
 }
 
 }  // namespace
@@ -38,8 +39,8 @@ std::vector<IslandSpec> parse_hosts(const std::string& text) {
     std::uint32_t ranks = 0;
     const auto [rest, error] = std::from_chars(item.data() + colon + 1, item.data() + item.size(), ranks);
     if (error != std::errc() || rest != item.data() + item.size() || ranks < 1 || ranks > kMostRanks) {
-      throw runtime::UserError(
-          runtime::say("--hosts: expected 1 to ", kMostRanks, " ranks on ", host, ", found '", item.substr(colon + 1), "'"));
+      throw runtime::UserError(runtime::say("--hosts: expected 1 to ", kMostRanks, " ranks on ", host, ", found '",
+                                            item.substr(colon + 1), "'"));
     }
     islands.push_back({.host = host, .ranks = ranks});
     begin = end + 1;

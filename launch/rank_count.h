@@ -6,8 +6,8 @@
 namespace cadre::launch {
 
 struct RankNeeds {
-  std::uint64_t threads = 1;            // of a rank
-  std::uint64_t memory_bytes = 0;       // of a rank, roughly
+  std::uint64_t threads = 1;             // of a rank
+  std::uint64_t memory_bytes = 0;        // of a rank, roughly
   std::uint64_t most_micro_batches = 1;  // in a step: more ranks than that would idle
 };
 

@@ -17,13 +17,14 @@ int run_rank(const MpiBoot& mpi) {
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
   at::set_num_threads(static_cast<int>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();
-  run::WorkerOptions options{.config = resolved.config, .chat_template_date = mpi.boot.chat_template_date};
+  run::WorkerOptions options{
+      .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
   // Peers are reached by the same network as the coordinator.
   options.make_transport = [&](const runtime::Member&) {
-    return comm::make_tcp_transport({.token = mpi.boot.token,
-                                     .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
+    return comm::make_tcp_transport(
+        {.token = mpi.boot.token, .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
   };
   run::Worker worker(std::move(options));
   worker.run();

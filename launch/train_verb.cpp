@@ -37,12 +37,11 @@ std::uint32_t ranks_here(const config::Config& config) {
   const std::uint64_t model = model_bytes(config.base_model);
   // Full fine-tuning: fp32 values, gradients and partial sums beside the stored weights.
   const std::uint64_t factor = config.adapter == "none" ? 5 : 2;
-  return default_ranks(
-      machine.cores, machine.memory_free_bytes,
-      {.threads = static_cast<std::uint64_t>(config.threads),
-       .memory_bytes = kRankBaseBytes + factor * model,
-       .most_micro_batches = static_cast<std::uint64_t>(std::max<std::int64_t>(
-           1, config.global_batch_size / std::max<std::int64_t>(1, config.micro_batch_size)))});
+  return default_ranks(machine.cores, machine.memory_free_bytes,
+                       {.threads = static_cast<std::uint64_t>(config.threads),
+                        .memory_bytes = kRankBaseBytes + factor * model,
+                        .most_micro_batches = static_cast<std::uint64_t>(std::max<std::int64_t>(
+                            1, config.global_batch_size / std::max<std::int64_t>(1, config.micro_batch_size)))});
 }
 
 std::string random_token() {
@@ -120,7 +119,11 @@ void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& 
   }
 }
 
-int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, bool quiet, run::Progress& progress) {
+struct Flags {
+  bool quiet = false, trace = false;
+};
+
+int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Flags flags, run::Progress& progress) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   const std::string token = random_token();
   const auto boot = [&](std::uint32_t island, std::uint32_t first_rank,
@@ -131,10 +134,12 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, boo
                 .island = island,
                 .first_rank = first_rank,
                 .configuration = setup.configuration,
-                .chat_template_date = setup.chat_template_date};
+                .chat_template_date = setup.chat_template_date,
+                .trace = flags.trace};
   };
   const std::uint32_t ranks = total_ranks(islands);
-  if (ranks > 1) progress.note(runtime::say(ranks, " ranks on ", islands.size(), islands.size() == 1 ? " host" : " hosts"));
+  if (ranks > 1)
+    progress.note(runtime::say(ranks, " ranks on ", islands.size(), islands.size() == 1 ? " host" : " hosts"));
   LaunchPlan plan{.islands = islands,
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
@@ -147,14 +152,14 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, boo
   callbacks.rank_boot = boot;
   callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };
   Launcher launcher(std::move(plan), std::move(callbacks));
-  return end_run(setup, launcher.run(), quiet, progress);
+  return end_run(setup, launcher.run(), flags.quiet, progress);
 }
 
 }  // namespace
 
 int train(Arguments arguments) {
   const bool dry_run = arguments.take_flag("dry_run");
-  const bool quiet = arguments.take_flag("quiet");
+  const Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
   std::vector<std::string> switches;  // `--sample_packing` alone means true
   for (const config::KeyDescription& key : config::describe_keys()) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
@@ -169,10 +174,10 @@ int train(Arguments arguments) {
     return kDone;
   }
   remember_early_signals();
-  run::Progress progress(run::Progress::style_for_stderr(quiet));
+  run::Progress progress(run::Progress::style_for_stderr(flags.quiet));
   run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
   try {
-    return launch_run(setup, islands, quiet, progress);
+    return launch_run(setup, islands, flags, progress);
   } catch (const std::exception& error) {
     if (setup.folder.record().status == runtime::RunStatus::kRunning) {
       run::record_end(setup.folder, runtime::RunStatus::kFailed, error.what());

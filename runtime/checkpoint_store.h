@@ -61,9 +61,10 @@ class StagedCheckpoint {
   // hash is not `expected_sha256`, which a caller gives that knows what it wrote.
   void add_shard(const std::string& file, std::optional<std::string> expected_sha256 = std::nullopt);
 
-  // Flushes every shard, reads it back and compares, removes what is no shard of it, writes the manifest and makes the checkpoint appear, in place of
-  // an older one of the same step. Returns its folder. RunError when the disk refuses or gives back other bytes; the
-  // checkpoints that were there are then as they were. `manifest.step` must be the step of begin().
+  // Flushes every shard, reads it back and compares, removes what is no shard of it, writes the manifest and makes the
+  // checkpoint appear, in place of an older one of the same step. Returns its folder. RunError when the disk refuses or
+  // gives back other bytes; the checkpoints that were there are then as they were. `manifest.step` must be the step of
+  // begin().
   std::filesystem::path publish(Manifest manifest, UtcTime now);
 
  private:

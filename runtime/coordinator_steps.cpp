@@ -80,8 +80,12 @@ void Coordinator::Machine::begin(const Order& order) {
   ordered_ = now_;
   switch (order.kind) {
     case Order::Kind::kTrain: {
-      const StepVotes::Step step{order.step, roll_.workload()->micro_batches_of(order.step), view_, placement_,
-                                 std::min<std::size_t>(options_.policy.state_copies, view_.size())};
+      const StepVotes::Step step{order.step,
+                                 roll_.workload()->micro_batches_of(order.step),
+                                 view_,
+                                 placement_,
+                                 std::min<std::size_t>(options_.policy.state_copies, view_.size()),
+                                 options_.policy.in_rounds};
       votes_.begin(step, order.shares);
       phase_ = Phase::kTraining;
       break;

@@ -254,7 +254,8 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   NewView message{view_, load, load ? newest_folder_ : "", options_.policy.state_copies, *order};
   Salvage salvaged;
-  if (!load && order->kind == Order::Kind::kTrain) {
+  // In rounds nobody keeps a node: all is dealt out anew.
+  if (!load && order->kind == Order::Kind::kTrain && !options_.policy.in_rounds) {
     salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
     for (Kept& kept : salvaged.kept) {
       kept.from.view = votes_.view_of(order->step, kept.from.micro_batch, kept.from.rank).value_or(kept.from.view);

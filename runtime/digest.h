@@ -1,4 +1,5 @@
-// A quick 64-bit hash of bytes in memory, to compare what two ranks hold: against bits that flipped, not against people.
+// A quick 64-bit hash of bytes in memory, to compare what two ranks hold: against bits that flipped, not against
+// people.
 #pragma once
 
 #include <cstddef>

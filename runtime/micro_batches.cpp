@@ -59,4 +59,11 @@ std::vector<Range> share_out(std::uint32_t count, std::span<const double> weight
   return shares;
 }
 
+std::vector<std::vector<Range>> deal_out(std::uint32_t count, std::size_t ranks) {
+  CADRE_CHECK(ranks > 0, "no rank to deal to");
+  std::vector<std::vector<Range>> hands(ranks);
+  for (std::uint32_t m = 0; m < count; ++m) hands[m % ranks].push_back({m, m + 1});
+  return hands;
+}
+
 }  // namespace cadre::runtime

@@ -34,4 +34,7 @@ std::vector<Range> share_out(std::uint32_t count, std::size_t ranks);
 // The same in proportion to `weights` (relative speeds, at least one above zero); a rank of weight 0 gets nothing.
 std::vector<Range> share_out(std::uint32_t count, std::span<const double> weights);
 
+// One micro-batch at a time, in turn: rank r gets r, r + ranks, …
+std::vector<std::vector<Range>> deal_out(std::uint32_t count, std::size_t ranks);
+
 }  // namespace cadre::runtime

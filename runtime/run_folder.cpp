@@ -143,13 +143,14 @@ std::string_view name_of(RunStatus status) {
 }
 
 bool is_left_by_a_run(std::string_view name) {
-  constexpr std::array<std::string_view, 21> kNames{"run.json",
+  constexpr std::array<std::string_view, 22> kNames{"run.json",
                                                     "metrics.jsonl",
                                                     "ledger.jsonl",
                                                     "journal.jsonl",
                                                     "checkpoints",
                                                     "prepared",
                                                     "logs",
+                                                    "trace",
                                                     "adapter_config.json",
                                                     "adapter_model.safetensors",
                                                     "config.json",

@@ -21,8 +21,8 @@ struct Workload {
   std::vector<EpochShape> epochs = {};  // together at least total_steps
   std::uint32_t evaluation_units = 0;   // batches of validation rows; 0: no validation
   std::uint64_t elements = 0;           // of the flat space of trained parameters
-  std::string layout = {};              // hash of what lies where in that space: checkpoints of equal ones can be exchanged
-  std::string digest = {};              // of plan, data, base model and layout
+  std::string layout = {};  // hash of what lies where in that space: checkpoints of equal ones can be exchanged
+  std::string digest = {};  // of plan, data, base model and layout
 
   // Of optimizer step `step`, counted from 0.
   std::uint32_t micro_batches_of(std::uint64_t step) const;
@@ -39,6 +39,7 @@ struct RunPolicy {
   double max_grad_norm = 0;            // 0: no clipping
   std::uint64_t save_total_limit = 0;  // checkpoints kept, beside the best; 0: all
   std::uint32_t state_copies = 2;
+  bool in_rounds = false;  // micro-batches are dealt out one at a time
 };
 
 }  // namespace cadre::runtime

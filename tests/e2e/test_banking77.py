@@ -103,7 +103,7 @@ class Banking77Test(unittest.TestCase):
         self.assertEqual([line["step"] for line in steps], list(range(10, STEPS + 1, 10)))
         for line in steps:
             self.assertEqual(set(line), {"step", "epoch", "loss", "learning_rate", "grad_norm", "tokens",
-                                         "tokens_per_second", "seconds", "ranks"})
+                                         "tokens_per_second", "seconds", "compute_share", "ranks"})
             self.assertEqual(line["ranks"], 1)
             self.assertAlmostEqual(line["epoch"], line["step"] / 626, places=6)  # ceil(10003 / 16) steps
             self.assertGreater(line["tokens"], 0)

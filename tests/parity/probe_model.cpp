@@ -12,10 +12,10 @@
 #include <set>
 
 #include "runtime/error.h"
+#include "tests/unit/tensor/whole_step.h"
 #include "trainer/adapter/peft.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/stored_tensor.h"
-#include "tests/unit/tensor/whole_step.h"
 #include "trainer/safetensors/writer.h"
 
 namespace {

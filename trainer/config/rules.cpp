@@ -213,6 +213,10 @@ class Rules {
         config_.resume_from_checkpoint != "none")
       fail("overwrite_output_dir", "contradicts resume_from_checkpoint (", place("resume_from_checkpoint"),
            "): start anew or go on; keep one");
+    if (config_.zero_stage >= 2 && config_.reduction == "fast")
+      fail("reduction", "fast contradicts zero_stage ", config_.zero_stage,
+           ", which adds micro-batch by micro-batch; "
+           "expected exact, or zero_stage 1");
     if (config_.resume_from_checkpoint.empty()) fail("resume_from_checkpoint", "expected auto, none or a folder");
     if (!config_.chat_template_date.empty() && !is_date(config_.chat_template_date))
       fail("chat_template_date", "expected a date as 2025-07-26, found \"", shown(config_.chat_template_date), "\"");

@@ -258,12 +258,13 @@ std::vector<Key> step_keys() {
        .limits = {.least = 1, .most = 64}},
       {.name = "zero_stage",
        .member = of(&Config::zero_stage),
-       .doc = "0: each rank holds all optimizer state; 1: it is divided among them",
-       .limits = {.least = 0, .most = 1},
-       .later = {"2", "3"}},
+       .doc = "0: each rank holds all optimizer state; 1: it is divided among them; 2: the sums of gradients too",
+       .limits = {.least = 0, .most = 2},
+       .later = {"3"}},
       {.name = "reduction",
        .member = of(&Config::reduction),
-       .doc = "exact: gradients are added in one fixed order for any number of ranks; fast: as the library does",
+       .doc = "exact: gradients are added in one fixed order for any number of ranks; fast: one sum a rank is sent, "
+              "and the order depends on their number",
        .choices = {"exact", "fast"}},
   };
 }

@@ -7,6 +7,18 @@
 #include "runtime/error.h"
 
 namespace cadre::model {
+namespace {
+
+struct GradientHook final : torch::autograd::PostAccumulateGradHook {
+  std::shared_ptr<ParameterSpace::GradientListener> listener;
+  std::uint64_t begin = 0, end = 0;
+
+  void operator()(const at::Tensor&) override {
+    if (*listener) (*listener)(begin, end);
+  }
+};
+
+}  // namespace
 
 std::int64_t Parameter::elements() const {
   std::int64_t n = 1;
@@ -55,6 +67,11 @@ at::Tensor ParameterSpace::leaf(std::size_t first, std::size_t count) const {
   at::Tensor result = values_.narrow(0, parameters_[first].offset, elements).view(shape).detach();
   result.requires_grad_();
   result.mutable_grad() = gradients_.narrow(0, parameters_[first].offset, elements).view(shape);
+  auto hook = std::make_unique<GradientHook>();
+  hook->listener = listener_;
+  hook->begin = static_cast<std::uint64_t>(parameters_[first].offset);
+  hook->end = hook->begin + static_cast<std::uint64_t>(elements);
+  torch::autograd::impl::set_post_acc_grad_hooks(result, std::move(hook));
   return result;
 }
 

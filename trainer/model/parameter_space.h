@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,10 +44,16 @@ class ParameterSpace {
   // along dimension 0; its gradient adds up in gradients() in place.
   at::Tensor leaf(std::size_t first, std::size_t count = 1) const;
 
+  // Called in a backward pass whenever a leaf has got its gradient: elements [begin, end) of gradients(). A leaf gets
+  // all of it at once; one that the loss does not depend on gets none. {}: nobody is called.
+  using GradientListener = std::function<void(std::uint64_t begin, std::uint64_t end)>;
+  void listen(GradientListener listener) { *listener_ = std::move(listener); }
+
  private:
   std::vector<Parameter> parameters_;
   std::int64_t elements_ = 0;
   at::Tensor values_, gradients_;
+  std::shared_ptr<GradientListener> listener_ = std::make_shared<GradientListener>();  // the leaves' too
 };
 
 }  // namespace cadre::model

@@ -29,9 +29,8 @@ void OptimizerShard::hold_also(const std::vector<std::uint64_t>& chunks) {
 }
 
 void OptimizerShard::keep_only(const std::vector<std::uint64_t>& chunks) {
-  std::erase_if(states_, [&](const auto& held) {
-    return std::find(chunks.begin(), chunks.end(), held.first) == chunks.end();
-  });
+  std::erase_if(states_,
+                [&](const auto& held) { return std::find(chunks.begin(), chunks.end(), held.first) == chunks.end(); });
 }
 
 std::span<float> OptimizerShard::values_of(std::uint64_t chunk) const {

@@ -32,8 +32,7 @@ runtime::Workload workload_of(RankState& state) {
   workload.layout = layout_sha256(state.decoder->parameters());
   // Equal digests: equal rows in equal steps, equal base and starting values, equal chunks.
   workload.digest = runtime::sha256_hex(state.prepared.train.sha256 + state.prepared.validation.sha256 +
-                                        state.base.folder.sha256() + workload.layout +
-                                        at::get_cpu_capability());
+                                        state.base.folder.sha256() + workload.layout + at::get_cpu_capability());
   return workload;
 }
 

@@ -16,7 +16,8 @@ namespace {
 constexpr std::array kFreeKeys = {
     "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_steps",
     "save_steps", "saves_per_epoch",      "save_total_limit",       "dataset_prepared_path",
-    "report_to",  "base_model",           "lora_model_dir",         "attn_implementation"};
+    "report_to",  "base_model",           "lora_model_dir",         "attn_implementation",
+    "zero_stage", "state_copies"};
 
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);

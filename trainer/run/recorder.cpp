@@ -68,6 +68,7 @@ void Recorder::committed(const runtime::Committed& commit) {
   const double last = seconds_between(last_, now), seconds = seconds_between(window_begin_, now);
   last_ = now;
   window_tokens_ += commit.tokens;
+  window_compute_seconds_ += commit.compute_seconds;
   seconds_per_step_ = seconds_per_step_ == 0 ? last : 0.9 * seconds_per_step_ + 0.1 * last;
   const double learning_rate = optimizer::learning_rate_at(static_cast<std::int64_t>(commit.step) - 1, schedule_);
   const std::uint64_t left = total_steps_ > commit.step ? total_steps_ - commit.step : 0;
@@ -85,6 +86,7 @@ void Recorder::committed(const runtime::Committed& commit) {
   write_metrics(commit, learning_rate, seconds);
   window_begin_ = Clock::now();
   window_tokens_ = 0;
+  window_compute_seconds_ = 0;
 }
 
 void Recorder::write_metrics(const runtime::Committed& commit, double learning_rate, double seconds) {
@@ -106,6 +108,7 @@ void Recorder::write_metrics(const runtime::Committed& commit, double learning_r
                    {"tokens", commit.window.tokens},
                    {"tokens_per_second", speed},
                    {"seconds", seconds},
+                   {"compute_share", window_compute_seconds_ / std::max(seconds, 1e-9)},
                    {"ranks", commit.ranks}});
 }
 
@@ -127,6 +130,7 @@ void Recorder::rolled_back(const runtime::RolledBack& rollback) {
   forget_after(rollback.from_start ? std::optional<std::uint64_t>() : rollback.step);
   last_ = window_begin_ = Clock::now();
   window_tokens_ = 0;
+  window_compute_seconds_ = 0;
 }
 
 void show_news(const boost::json::object& news, Progress& progress) {

@@ -48,8 +48,9 @@ class Recorder {
   std::optional<runtime::JsonLinesWriter> metrics_, ledger_;
   std::optional<TensorBoardWriter> tensorboard_;  // report_to: [tensorboard]
   std::chrono::steady_clock::time_point window_begin_, last_;
-  std::uint64_t window_tokens_ = 0;  // since window_begin_: of this process, for the speed
-  double seconds_per_step_ = 0;      // smoothed, for the time that is left
+  std::uint64_t window_tokens_ = 0;    // since window_begin_: of this process, for the speed
+  double window_compute_seconds_ = 0;  // of each step's slowest rank
+  double seconds_per_step_ = 0;        // smoothed, for the time that is left
 };
 
 // Shows on `progress` what a recorder told.

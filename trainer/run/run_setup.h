@@ -14,8 +14,8 @@
 namespace cadre::run {
 
 struct RunSetup {
-  runtime::RunFolder folder;        // locked; run.json says running
-  std::string configuration;        // for the ranks, as config::load_text reads it
+  runtime::RunFolder folder;  // locked; run.json says running
+  std::string configuration;  // for the ranks, as config::load_text reads it
   std::string chat_template_date;
   std::uint64_t steps_per_epoch = 0;  // of the first epoch
 };

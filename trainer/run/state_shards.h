@@ -1,5 +1,5 @@
-// The trained state in a checkpoint's safetensors shards, chunk by chunk: whoever wrote which, any number of ranks reads
-// them all. Tensors: parameters.<chunk>, first_moment.<chunk>, second_moment.<chunk>.
+// The trained state in a checkpoint's safetensors shards, chunk by chunk: whoever wrote which, any number of ranks
+// reads them all. Tensors: parameters.<chunk>, first_moment.<chunk>, second_moment.<chunk>.
 #pragma once
 
 #include <cstdint>

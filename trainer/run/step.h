@@ -24,8 +24,8 @@ model::Batch batch_of(const data::Dataset& dataset, std::span<const std::uint32_
 // Tokens that the step trains, over all its micro-batches.
 std::uint64_t trained_tokens_of(const data::Dataset& dataset, const data::Step& step);
 
-// Leaves in decoder.parameters().gradients() the gradient of micro-batch `index`'s part of the step's loss: its sum over
-// trained tokens divided by those of the whole step, `trained_tokens` > 0 (not a mean of means).
+// Leaves in decoder.parameters().gradients() the gradient of micro-batch `index`'s part of the step's loss: its sum
+// over trained tokens divided by those of the whole step, `trained_tokens` > 0 (not a mean of means).
 runtime::MicroBatchResult compute_micro_batch(model::Decoder& decoder, const data::Dataset& dataset,
                                               const data::MicroBatch& micro_batch, std::uint32_t index,
                                               std::uint64_t trained_tokens, const StepOptions& options);

@@ -1,10 +1,12 @@
 #include "trainer/run/train_step.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "comm/all_gather.h"
 #include "runtime/digest.h"
 #include "runtime/error.h"
+#include "trainer/run/gradient_front.h"
 
 namespace cadre::run {
 namespace {
@@ -16,23 +18,45 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+// What `ranges` make: each leaf by itself in rounds, else the largest nodes inside them.
+void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches, bool in_rounds,
+                  std::vector<Range>& nodes) {
+  for (const Range& range : ranges) {
+    if (in_rounds) {
+      for (std::uint32_t m = range.begin; m < range.end; ++m) nodes.push_back({m, m + 1});
+    } else {
+      const std::vector<Range> whole = runtime::whole_subtrees(range, micro_batches);
+      nodes.insert(nodes.end(), whole.begin(), whole.end());
+    }
+  }
+}
+
 // What each member contributes: the nodes it has, and those that its ranges make.
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members) {
+std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members,
+                                         bool in_rounds) {
+  if (order.shares.empty() && in_rounds) return runtime::deal_out(micro_batches, members);
   std::vector<std::vector<Range>> nodes(members);
   if (order.shares.empty()) {
     const std::vector<Range> ranges = runtime::share_out(micro_batches, members);
-    for (std::size_t m = 0; m < members; ++m) nodes[m] = runtime::whole_subtrees(ranges[m], micro_batches);
+    for (std::size_t m = 0; m < members; ++m) append_nodes({ranges[m]}, micro_batches, false, nodes[m]);
     return nodes;
   }
   CADRE_CHECK(order.shares.size() == members, order.shares.size(), " shares for ", members, " members");
   for (std::size_t m = 0; m < members; ++m) {
     nodes[m] = order.shares[m].held;
-    for (const Range& range : order.shares[m].compute) {
-      const std::vector<Range> whole = runtime::whole_subtrees(range, micro_batches);
-      nodes[m].insert(nodes[m].end(), whole.begin(), whole.end());
-    }
+    append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
   }
   return nodes;
+}
+
+// For `reduction: fast`: each member that has anything contributes one sum, and those are added in the tree over them.
+void contribute_one_sum_each(comm::ReductionPlan& plan) {
+  plan.micro_batches = 0;
+  for (std::vector<Range>& nodes : plan.nodes) {
+    if (nodes.empty()) continue;
+    nodes = {{plan.micro_batches, plan.micro_batches + 1}};
+    ++plan.micro_batches;
+  }
 }
 
 }  // namespace
@@ -41,6 +65,8 @@ void TrainStep::reset() {
   nodes_.clear();
   results_.clear();
   reduced_.clear();
+  rank_sum_.clear();
+  sum_.clear();
 }
 
 std::vector<Range> TrainStep::held() const {
@@ -51,28 +77,104 @@ std::vector<Range> TrainStep::held() const {
 
 std::vector<runtime::MicroBatchResult> TrainStep::results() const {
   std::vector<runtime::MicroBatchResult> results;
-  for (const auto& [index, result] : results_) results.push_back(result);
+  for (const auto& [begin, node] : nodes_) {
+    for (std::uint32_t m = node.first.begin; m < node.first.end; ++m) results.push_back(results_.at(m));
+  }
   return results;
 }
 
-std::vector<float> TrainStep::compute(Range node, const data::Step& step, const ViewParts& parts, const Tell& tell) {
-  comm::TreeSum sum;
+struct TrainStep::Work {
+  const data::Step& step;
+  const ViewParts& parts;
+  const Tell& tell;
+  const std::vector<Range>& nodes;  // of this member
+  comm::ExactReduction& reduction;
+};
+
+std::span<const float> TrainStep::gradient() const {
   const at::Tensor& gradients = state_.decoder->parameters().gradients();
-  const std::span<const float> gradient(static_cast<const float*>(gradients.data_ptr()),
-                                        static_cast<std::size_t>(gradients.numel()));
-  for (std::uint32_t m = node.begin; m < node.end; ++m) {
-    parts.interruption.check();
-    runtime::MicroBatchResult result =
-        compute_micro_batch(*state_.decoder, state_.prepared.train, step.micro_batches.at(m), m, trained_tokens_,
-                            {.seed = static_cast<std::uint64_t>(state_.config.seed),
-                             .step = static_cast<std::uint32_t>(step_),
-                             .lora_dropout = state_.config.lora_dropout,
-                             .checkpointing = state_.config.gradient_checkpointing});
-    sum.add(gradient);
-    tell(runtime::Progress{.stamp = parts.view.stamp, .step = step_, .result = result});
-    results_[m] = std::move(result);
+  return {static_cast<const float*>(gradients.data_ptr()), static_cast<std::size_t>(gradients.numel())};
+}
+
+void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
+  work.parts.interruption.check();
+  const Span span(trace_, "compute", step_ + 1, micro_batch);
+  const Clock::time_point begin = Clock::now();
+  runtime::MicroBatchResult result = compute_micro_batch(
+      *state_.decoder, state_.prepared.train, work.step.micro_batches.at(micro_batch), micro_batch, trained_tokens_,
+      {.seed = static_cast<std::uint64_t>(state_.config.seed),
+       .step = static_cast<std::uint32_t>(step_),
+       .lora_dropout = state_.config.lora_dropout,
+       .checkpointing = state_.config.gradient_checkpointing});
+  compute_seconds_ += seconds_since(begin);
+  work.tell(runtime::Progress{.stamp = work.parts.view.stamp, .step = step_, .result = result});
+  results_[micro_batch] = std::move(result);
+}
+
+void TrainStep::compute_node(Range node, const Work& work) {
+  sum_.clear();
+  for (std::uint32_t m = node.begin; m + 1 < node.end; ++m) {
+    compute_one(m, work);
+    sum_.add(gradient());
   }
-  return sum.finish();
+  const runtime::ChunkSpace& chunks = state_.optimizer.chunks();
+  GradientFront front(chunks, [&](std::uint64_t chunk) {
+    const runtime::ChunkRange range = chunks.range(chunk);
+    std::span<const float> piece = gradient().subspan(range.begin, range.size());
+    if (!in_rounds()) piece = sum_.finish_piece(chunks.elements, range.begin, piece);
+    work.reduction.contribute_chunk(chunk, piece);
+  });
+  model::ParameterSpace& space = state_.decoder->parameters();
+  space.listen([&front](std::uint64_t begin, std::uint64_t end) { front.add(begin, end); });
+  const struct Quiet {
+    model::ParameterSpace& space;
+    ~Quiet() { space.listen({}); }
+  } quiet{space};
+  compute_one(node.end - 1, work);
+  front.finish();
+  if (!in_rounds()) nodes_[node.begin] = {node, sum_.finish_pieces()};
+}
+
+void TrainStep::add_up(Range node, const Work& work) {
+  std::vector<float> sum;
+  for (std::uint32_t m = node.begin; m < node.end; ++m) {
+    compute_one(m, work);
+    if (m == node.begin) {
+      sum.assign(gradient().begin(), gradient().end());
+    } else {
+      comm::add_in_place(sum, gradient());
+    }
+  }
+  nodes_[node.begin] = {node, std::move(sum)};
+}
+
+void TrainStep::exchange(const Work& work) {
+  for (const Range& node : work.nodes) {
+    const auto found = nodes_.find(node.begin);
+    const bool held = found != nodes_.end() && found->second.first == node;
+    if (!is_fast()) {
+      if (held) {
+        work.reduction.contribute(found->second.second);
+      } else {
+        compute_node(node, work);
+      }
+      if (in_rounds()) {
+        const Span span(trace_, "exchange", step_ + 1);
+        work.reduction.end_round();
+      }
+      continue;
+    }
+    if (!held) add_up(node, work);
+    const std::vector<float>& sum = nodes_.at(node.begin).second;
+    if (rank_sum_.empty()) {
+      rank_sum_ = sum;
+    } else {
+      comm::add_in_place(rank_sum_, sum);
+    }
+  }
+  if (!rank_sum_.empty()) work.reduction.contribute(rank_sum_);
+  const Span span(trace_, "exchange", step_ + 1);
+  reduced_ = work.reduction.finish();
 }
 
 runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell) {
@@ -82,26 +184,28 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   step_ = order.step;
   trained_tokens_ = trained_tokens_of(state_.prepared.train, step);
   reduced_.clear();
+  rank_sum_.clear();
+  compute_seconds_ = 0;
 
   const auto micro_batches = static_cast<std::uint32_t>(step.micro_batches.size());
   comm::ReductionPlan plan{.micro_batches = micro_batches,
-                           .nodes = nodes_of(order, micro_batches, parts.view.size()),
+                           .nodes = nodes_of(order, micro_batches, parts.view.size(), in_rounds()),
                            .chunks = state_.optimizer.chunks(),
-                           .placement = &parts.placement};
+                           .placement = &parts.placement,
+                           .in_rounds = in_rounds()};
   const std::vector<Range> mine = plan.nodes[parts.self];
+  if (is_fast()) contribute_one_sum_each(plan);
   comm::ExactReduction reduction(parts.communicator, std::move(plan));
-  for (const Range& node : mine) {
-    const auto found = nodes_.find(node.begin);
-    if (found == nodes_.end() || !(found->second.first == node)) {
-      nodes_[node.begin] = {node, compute(node, step, parts, tell)};
-    }
-    reduction.contribute(nodes_[node.begin].second);
-  }
+  exchange({step, parts, tell, mine, reduction});
   runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
-  vote.compute_seconds = seconds_since(begin);
-  reduced_ = reduction.finish();
+  vote.compute_seconds = compute_seconds_;
   vote.exchange_seconds = seconds_since(begin) - vote.compute_seconds;
+  vote_on(vote, parts);
+  return vote;
+}
 
+void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts) {
+  const Span span(trace_, "digest", step_ + 1);
   for (const auto& [chunk, sum] : reduced_) {
     const auto& holders = parts.placement.holders[chunk];
     vote.copy_digests.resize(std::max(vote.copy_digests.size(), holders.size()));
@@ -114,7 +218,6 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   const at::Tensor& values = state_.decoder->parameters().values();
   vote.parameters_digest =
       runtime::digest_of({static_cast<const std::byte*>(values.data_ptr()), values.nbytes()}, step_);
-  return vote;
 }
 
 void TrainStep::apply(const runtime::Commit& commit) {
@@ -124,12 +227,14 @@ void TrainStep::apply(const runtime::Commit& commit) {
         .learning_rate = optimizer::learning_rate_at(static_cast<std::int64_t>(step_), state_.schedule),
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
+    const Span span(trace_, "apply", step_ + 1);
     for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
   }
   reset();
 }
 
 void TrainStep::gather(const ViewParts& parts) {
+  const Span span(trace_, "gather", step_ + 1);
   const at::Tensor& values = state_.decoder->parameters().values();
   comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
                    {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});

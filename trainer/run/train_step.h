@@ -12,6 +12,7 @@
 #include "runtime/placement.h"
 #include "trainer/run/interruption.h"
 #include "trainer/run/rank_state.h"
+#include "trainer/run/trace.h"
 
 namespace cadre::run {
 
@@ -26,7 +27,8 @@ struct ViewParts {
 
 class TrainStep {
  public:
-  explicit TrainStep(RankState& state) : state_(state) {}
+  // Both outlive it; no trace: nullptr.
+  TrainStep(RankState& state, Trace* trace) : state_(state), trace_(trace) {}
 
   using Tell = std::function<void(runtime::MemberMessage)>;
   // Computes this member's share of `order` and takes part in the reduction. comm::CommError (Aborted) when the view
@@ -46,14 +48,28 @@ class TrainStep {
   std::uint64_t step() const { return step_; }
 
  private:
-  // The gradient sum of a node of the tree, computed now.
-  std::vector<float> compute(runtime::Range node, const data::Step& step, const ViewParts& parts, const Tell& tell);
+  bool is_fast() const { return state_.config.reduction == "fast"; }
+  // What prepare() needs all along.
+  struct Work;
+  void compute_one(std::uint32_t micro_batch, const Work& work);
+  // The gradient sum of a node of the tree; its chunks leave as the last backward pass completes them.
+  void compute_node(runtime::Range node, const Work& work);
+  // The same for `reduction: fast`, into rank_sum_; nothing leaves.
+  void add_up(runtime::Range node, const Work& work);
+  void exchange(const Work& work);
+  void vote_on(runtime::Prepared& vote, const ViewParts& parts);
+  std::span<const float> gradient() const;
+  bool in_rounds() const { return state_.config.zero_stage >= 2; }
 
   RankState& state_;
+  Trace* trace_;
   std::uint64_t step_ = 0;
   std::uint64_t trained_tokens_ = 0;
-  std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin
+  double compute_seconds_ = 0;
+  std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin; in rounds none is kept
+  comm::TreeSum sum_;                                                             // of the node that is being computed
   std::map<std::uint32_t, runtime::MicroBatchResult> results_;
+  std::vector<float> rank_sum_;  // reduction: fast
   comm::ReducedChunks reduced_;
 };
 

@@ -62,7 +62,7 @@ void Worker::run() {
     tell(runtime::Failed{.reason = error.what()});
   }
   while (true) {
-    const runtime::CoordinatorMessage message = control_.next();
+    const runtime::CoordinatorMessage message = next_message();
     if (runtime::is_urgent(message)) interruption_.lower();
     try {
       if (!obey(message)) return;
@@ -78,9 +78,19 @@ void Worker::run() {
   }
 }
 
+runtime::CoordinatorMessage Worker::next_message() {
+  const Span span(trace_.get(), std::exchange(has_voted_, false) ? "vote" : "wait", committed_ + 1);
+  return control_.next();
+}
+
 void Worker::load() {
+  if (options_.trace) {
+    trace_ = std::make_unique<Trace>(std::filesystem::path(options_.config.output_dir) / "trace", options_.self.rank,
+                                     options_.self.incarnation);
+  }
+  const Span span(trace_.get(), "load", 0);
   state_ = load_rank_state(options_.config, options_.chat_template_date);
-  step_ = std::make_unique<TrainStep>(*state_);
+  step_ = std::make_unique<TrainStep>(*state_, trace_.get());
   transport_ = options_.make_transport(options_.self);
   writer_ = std::make_unique<CheckpointWriter>([this](runtime::MemberMessage message) { tell(std::move(message)); });
   if (options_.self.rank == 0) tell(runtime::Note{.text = describe_trained(*state_)});
@@ -203,6 +213,7 @@ bool Worker::perform(const runtime::Order& order) {
   switch (order.kind) {
     case runtime::Order::Kind::kTrain:
       tell(step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); }));
+      has_voted_ = true;
       return true;
     case runtime::Order::Kind::kEvaluate:
       evaluate(order);
@@ -219,6 +230,7 @@ bool Worker::perform(const runtime::Order& order) {
 }
 
 void Worker::evaluate(const runtime::Order& order) {
+  const Span span(trace_.get(), "evaluate", order.step);
   const auto units = static_cast<std::uint32_t>(state_->evaluation.size());
   const runtime::Range mine = runtime::share_out(units, place_->view.size())[place_->self];
   runtime::Evaluated answer{.stamp = place_->view.stamp, .step = order.step};
@@ -231,6 +243,7 @@ void Worker::evaluate(const runtime::Order& order) {
 }
 
 void Worker::take_snapshot(std::uint64_t step) {
+  const Span span(trace_.get(), "snapshot", step);
   const std::filesystem::path folder =
       runtime::staging_folder(std::filesystem::path(state_->config.output_dir) / "checkpoints", step);
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);

@@ -11,6 +11,7 @@
 #include "trainer/run/interruption.h"
 #include "trainer/run/move_state.h"
 #include "trainer/run/rank_state.h"
+#include "trainer/run/trace.h"
 #include "trainer/run/train_step.h"
 
 namespace cadre::run {
@@ -18,6 +19,7 @@ namespace cadre::run {
 struct WorkerOptions {
   const config::Config& config;  // outlives the worker
   std::string chat_template_date = {};
+  bool trace = false;         // into output_dir/trace
   runtime::Member self = {};  // as the launcher knows it; endpoints empty
   runtime::ControlClientOptions control = {};
   // Called after the coordinator has let this rank in.
@@ -42,6 +44,7 @@ class Worker {
   void take_name(const runtime::Welcome& welcome);
   // Should the connection be lost, the next coordinator hears this.
   void introduce();
+  runtime::CoordinatorMessage next_message();
   // False: the run is at its end.
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
@@ -61,12 +64,14 @@ class Worker {
   Interruption interruption_;
   std::unique_ptr<RankState> state_;
   std::unique_ptr<comm::Transport> transport_;
+  std::unique_ptr<Trace> trace_;
   std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Place> place_;
   Residency residency_;
   std::uint64_t committed_ = 0;  // updates applied and gathered
   bool is_at_start_ = true;      // the parameters are the seeded ones
   runtime::Rejoin rejoin_;
+  bool has_voted_ = false;  // and waits for the commit
   runtime::ControlClient control_;
   std::unique_ptr<CheckpointWriter> writer_;  // tells control_ what it wrote, so it goes first
 };

@@ -40,6 +40,26 @@ TEST(ReductionTree, TreeSumGivesTheBitsOfTheDefinition) {
   EXPECT_TRUE(order_matters) << "the operands are too tame to tell orders apart";
 }
 
+TEST(ReductionTree, ALastOperandInPiecesGivesTheSameBits) {
+  std::mt19937 generator(19);
+  std::normal_distribution<float> normal(0, 1e3f);
+  TreeSum sum;
+  for (std::size_t m = 1; m <= 40; ++m) {
+    std::vector<std::vector<float>> operands(m, std::vector<float>(7));
+    for (auto& operand : operands) {
+      for (float& value : operand) value = normal(generator);
+      if (&operand != &operands.back()) sum.add(operand);
+    }
+    const std::vector<float> expected = by_definition(operands);
+    for (const auto& [begin, size] : {std::pair{5u, 2u}, {0u, 1u}, {1u, 4u}}) {
+      const std::span<const float> piece =
+          sum.finish_piece(7, begin, std::span<const float>(operands.back()).subspan(begin, size));
+      EXPECT_TRUE(std::equal(piece.begin(), piece.end(), expected.begin() + begin)) << m;
+    }
+    EXPECT_EQ(sum.finish_pieces(), expected) << m;
+  }
+}
+
 TEST(ReductionTree, NodesInAnyOrderGiveTheBitsOfTheDefinition) {
   std::mt19937 generator(11);
   std::normal_distribution<float> normal(0, 1e3f);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <future>
 #include <optional>
 #include <ostream>
@@ -15,7 +14,6 @@ namespace cadre::comm {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-using Communicators = std::vector<std::unique_ptr<Communicator>>;
 
 // Different for each pair, message and position.
 Bytes pattern(std::size_t size, int from, int to, int message) {
@@ -26,23 +24,6 @@ Bytes pattern(std::size_t size, int from, int to, int message) {
     std::memcpy(bytes.data() + at, &state, std::min(sizeof state, size - at));
   }
   return bytes;
-}
-
-// A member's part, on a thread of its own each; the first exception of any is thrown here.
-void together(const Communicators& communicators, const std::function<void(Communicator&)>& part) {
-  std::vector<std::future<void>> parts;
-  for (const auto& communicator : communicators) {
-    parts.push_back(std::async(std::launch::async, [&part, &communicator] { part(*communicator); }));
-  }
-  std::exception_ptr first;
-  for (auto& one : parts) {
-    try {
-      one.get();
-    } catch (...) {
-      if (!first) first = std::current_exception();
-    }
-  }
-  if (first) std::rethrow_exception(first);
 }
 
 void send(Communicator& communicator, int to, const Bytes& bytes) {

@@ -27,6 +27,10 @@ class World {
   virtual std::uint64_t dropped_frames() const = 0;
 };
 
+using Communicators = std::vector<std::unique_ptr<Communicator>>;
+// A member's part, on a thread of its own each; the first exception of any is thrown here.
+void together(const Communicators& communicators, const std::function<void(Communicator&)>& part);
+
 struct WorldFactory {
   std::string name;
   std::function<std::unique_ptr<World>(int size)> make;

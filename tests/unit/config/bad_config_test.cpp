@@ -179,7 +179,12 @@ const std::vector<Bad>& bad_files() {
        kGood + "zero_stage: 3\n",
        {},
        "f:10:13: ",
-       "`3` is not supported yet; expected an integer from 0 to 1"},
+       "`3` is not supported yet; expected an integer from 0 to 2"},
+      {"zero_2_fast",
+       kGood + "zero_stage: 2\nreduction: fast\n",
+       {},
+       "f:11:12: reduction: ",
+       "fast contradicts zero_stage 2"},
 
       // Values.
       {"integer_text",

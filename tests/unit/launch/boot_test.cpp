@@ -14,7 +14,8 @@ TEST(Boot, IsReadBackAsItWas) {
                   .island = 3,
                   .first_rank = 12,
                   .configuration = "base_model: /m # \"x\"\n",
-                  .chat_template_date = "2026-01-31"};
+                  .chat_template_date = "2026-01-31",
+                  .trace = true};
   EXPECT_EQ(parse_boot(print_boot(boot)), boot);
 }
 

@@ -67,6 +67,15 @@ TEST(MicroBatches, EqualSharesDifferByOneAtMostAndTile) {
   }
 }
 
+TEST(MicroBatches, DealtOutInTurn) {
+  const auto hands = deal_out(7, 3);
+  ASSERT_EQ(hands.size(), 3u);
+  EXPECT_EQ(hands[0], (std::vector<Range>{{0, 1}, {3, 4}, {6, 7}}));
+  EXPECT_EQ(hands[1], (std::vector<Range>{{1, 2}, {4, 5}}));
+  EXPECT_EQ(hands[2], (std::vector<Range>{{2, 3}, {5, 6}}));
+  EXPECT_EQ(deal_out(1, 2), (std::vector<std::vector<Range>>{{{0, 1}}, {}}));
+}
+
 TEST(MicroBatches, SharesFollowWeights) {
   std::mt19937 generator(5);
   std::uniform_real_distribution<double> weight(0, 3);

@@ -51,6 +51,15 @@ TEST_F(StepVotesTest, AStepIsCompleteWithTheLastVote) {
   EXPECT_EQ(outcome.micro_batches[3].rank, 1U);
 }
 
+TEST_F(StepVotesTest, InRoundsMicroBatchesAreDealtOut) {
+  votes.begin({.step = 4, .micro_batches = 4, .view = view, .placement = placement, .copies = 2, .in_rounds = true},
+              {});
+  for (const std::uint32_t index : {0, 1, 2, 3}) {
+    EXPECT_EQ(votes.take(1 - index % 2, progress(index)).as, Taken::As::kBroken) << index;
+    EXPECT_EQ(votes.take(index % 2, progress(index)).as, Taken::As::kTaken) << index;
+  }
+}
+
 TEST_F(StepVotesTest, OtherStepsAreIgnored) {
   Progress other = progress(0);
   other.step = 3;

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/tensor/whole_step.h"
 #include "trainer/adapter/initialise.h"
 #include "trainer/model/stored_tensor.h"
-#include "tests/unit/tensor/whole_step.h"
 
 namespace cadre::model {
 namespace {

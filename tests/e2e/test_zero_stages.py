@@ -1,0 +1,77 @@
+"""Gradients that are summed where they are computed (zero_stage 1) or at their owners, in rounds (zero_stage 2): the
+same bits on any number of ranks."""
+
+import pathlib
+import signal
+import tempfile
+import unittest
+
+import tiny_base
+from program import DONE, RESUMABLE, Live, cadre, losses, read_lines, sha256, write_config
+from tiny_base import full, lora
+
+# Several chunks, so that there is something to divide; seven micro-batches, which no number of ranks here divides.
+SHAPE = {**tiny_base.CONFIG, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3, "head_dim": 16}
+STEPS, MICRO_BATCHES = 4, 7
+
+
+class ZeroStagesTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls._scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls._scratch.cleanup)
+        cls.folder = pathlib.Path(cls._scratch.name)
+        cls.base = tiny_base.write_base(cls.folder / "base", SHAPE)
+        cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
+
+    def train(self, name, make, stage, ranks, **more):
+        run = self.folder / f"{name}-{stage}-{ranks}"
+        keys = make(self.base, run, self.rows, **{"micro_batch_size": 2, "global_batch_size": 2 * MICRO_BATCHES,
+                                                  "max_steps": STEPS, "zero_stage": stage, **more})
+        ended = cadre("train", write_config(run.with_suffix(".yaml"), **keys), "--ranks", ranks)
+        self.assertEqual(ended.code, DONE, ended.err)
+        result = "adapter_model.safetensors" if make is lora else "model.safetensors"
+        return sha256(run / result), losses(run)
+
+    def computed_by(self, name, stage, ranks):
+        first = read_lines(self.folder / f"{name}-{stage}-{ranks}" / "ledger.jsonl")[0]
+        return [one["rank"] for one in first["micro_batches"]]
+
+    def test_full_fine_tuning(self):
+        alone = self.train("full", full, 1, 1)
+        for stage, ranks in ((1, 3), (2, 1), (2, 2), (2, 3)):
+            self.assertEqual(self.train("full", full, stage, ranks), alone, f"stage {stage}, {ranks} ranks")
+        self.assertEqual(self.computed_by("full", 1, 3), [0, 0, 1, 1, 2, 2, 2])
+        self.assertEqual(self.computed_by("full", 2, 3), [0, 1, 2, 0, 1, 2, 0])
+
+    def test_with_gradient_checkpointing(self):
+        more = {"gradient_checkpointing": True, "state_copies": 1}
+        alone = self.train("again", full, 1, 1, **more)
+        self.assertEqual(self.train("again", full, 2, 3, **more), alone)
+
+    def test_more_ranks_than_micro_batches(self):
+        alone = self.train("few", full, 1, 1, global_batch_size=4)
+        self.assertEqual(self.train("few", full, 2, 4, global_batch_size=4), alone)
+
+    def test_a_run_goes_on_with_another_stage(self):
+        steps = 60
+        alone = self.train("whole", full, 1, 1, max_steps=steps)
+        run = self.folder / "whole-part"
+        keys = full(self.base, run, self.rows, micro_batch_size=2, global_batch_size=2 * MICRO_BATCHES, max_steps=steps)
+        config = write_config(run.with_suffix(".yaml"), **keys)
+        with Live("train", config, "--ranks", 1) as train:
+            self.assertTrue(train.wait_for_line("step 2/"))
+            train.send(signal.SIGTERM)
+            self.assertEqual(train.end().code, RESUMABLE)
+        ended = cadre("train", config, "--ranks", 2, "--zero_stage", 2, "--state_copies", 1)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual((sha256(run / "model.safetensors"), losses(run)), alone)
+
+    def test_adapter(self):
+        alone = self.train("adapter", lora, 1, 1, lora_dropout=0.1)
+        self.assertEqual(self.train("adapter", lora, 1, 2, lora_dropout=0.1), alone)
+        self.assertEqual(self.train("adapter", lora, 2, 2, lora_dropout=0.1), alone)
+
+
+if __name__ == "__main__":
+    unittest.main()

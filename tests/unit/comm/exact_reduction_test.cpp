@@ -1,0 +1,253 @@
+// The reduction and the gather between members that talk, at 1, 2, 3, 4 and 7 of them: the bits of the tree by its
+// definition at every holder, whoever contributes what.
+#include "comm/exact_reduction.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <random>
+
+#include "comm/all_gather.h"
+#include "tests/unit/comm/transport_world.h"
+
+namespace cadre::comm {
+namespace {
+
+using runtime::Range;
+using Nodes = std::vector<std::vector<Range>>;
+
+// Ten chunks, the last one short.
+constexpr runtime::ChunkSpace kSpace{.elements = 9 * 32 + 7, .chunk_elements = 32};
+
+// Bits, so that −0 and NaN count.
+std::vector<std::uint32_t> bits_of(std::span<const float> values) {
+  std::vector<std::uint32_t> bits;
+  for (const float value : values) bits.push_back(std::bit_cast<std::uint32_t>(value));
+  return bits;
+}
+
+// The gradients of a step's micro-batches, and every sum of them by the tree's definition.
+class Step {
+ public:
+  Step(std::uint32_t micro_batches, std::mt19937& generator) {
+    std::normal_distribution<float> normal(0, 1e3f);
+    gradients_.assign(micro_batches, std::vector<float>(kSpace.elements));
+    for (auto& gradient : gradients_) {
+      for (float& value : gradient) value = normal(generator);
+      gradient.front() = -0.0f;  // a missing operand that were taken for +0 would show
+    }
+  }
+
+  std::uint32_t micro_batches() const { return static_cast<std::uint32_t>(gradients_.size()); }
+
+  std::vector<float> sum_of(Range node) const {
+    if (node.size() == 1) return gradients_[node.begin];
+    const std::uint32_t middle = node.begin + runtime::split_of(node.size());
+    std::vector<float> sum = sum_of({node.begin, middle});
+    add_in_place(sum, sum_of({middle, node.end}));
+    return sum;
+  }
+
+ private:
+  std::vector<std::vector<float>> gradients_;
+};
+
+// What ranks contribute when nothing has happened: fewer micro-batches than ranks leave some without.
+Nodes even_shares(std::uint32_t micro_batches, std::size_t members) {
+  Nodes nodes;
+  for (const Range& share : runtime::share_out(micro_batches, members)) {
+    nodes.push_back(runtime::whole_subtrees(share, micro_batches));
+  }
+  return nodes;
+}
+
+// What they contribute after view changes: nodes of any size, held by anybody, in any order.
+Nodes scattered(std::uint32_t micro_batches, std::size_t members, std::mt19937& generator) {
+  Nodes nodes(members);
+  std::vector<Range> left = {{0, micro_batches}};
+  while (!left.empty()) {
+    const Range node = left.back();
+    left.pop_back();
+    if (node.size() > 1 && generator() % 3 != 0) {
+      const std::uint32_t middle = node.begin + runtime::split_of(node.size());
+      left.push_back({node.begin, middle});
+      left.push_back({middle, node.end});
+    } else {
+      nodes[generator() % members].push_back(node);
+    }
+  }
+  for (auto& of_member : nodes) std::shuffle(of_member.begin(), of_member.end(), generator);
+  return nodes;
+}
+
+class ExactReductionTest : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { world_ = world_factories().front().make(GetParam()); }
+
+  struct View {
+    runtime::View members = {};
+    runtime::Placement placement = {};
+    Communicators communicators = {};
+  };
+  View next_view(std::size_t copies) {
+    View view{.members = world_->plan_view()};
+    view.placement = runtime::place(view.members, kSpace.count(), copies);
+    for (int member = 0; member < world_->size(); ++member) {
+      view.communicators.push_back(world_->enter(view.members, member));
+    }
+    return view;
+  }
+
+  // Every member contributes its nodes; every holder is to have the sum's bits, and nobody else anything.
+  enum class As { kWhole, kByChunk, kInRounds };
+  void expect_the_sum(const View& view, const Step& step, const Nodes& nodes, As as) {
+    const std::vector<float> whole = step.sum_of({0, step.micro_batches()});
+    together(view.communicators, [&](Communicator& communicator) {
+      const auto self = static_cast<std::uint32_t>(communicator.rank());
+      ExactReduction reduction(communicator, {.micro_batches = step.micro_batches(),
+                                              .nodes = nodes,
+                                              .chunks = kSpace,
+                                              .placement = &view.placement,
+                                              .in_rounds = as == As::kInRounds});
+      std::vector<std::vector<float>> sums;
+      for (const Range& node : nodes[self]) sums.push_back(step.sum_of(node));
+      for (std::vector<float>& sum : sums) {
+        if (as == As::kInRounds) {
+          reduction.contribute(sum);
+          reduction.end_round();
+          std::ranges::fill(sum, 1.0f);  // the buffer is free again
+          continue;
+        }
+        if (as == As::kWhole) {
+          reduction.contribute(sum);
+          continue;
+        }
+        for (std::uint64_t chunk = kSpace.count(); chunk-- > 0;) {
+          reduction.contribute_chunk(chunk, piece_of(sum, chunk));
+        }
+      }
+      const ReducedChunks reduced = reduction.finish();
+      for (std::uint64_t chunk = 0; chunk < kSpace.count(); ++chunk) {
+        const auto& holders = view.placement.holders[chunk];
+        const auto found = reduced.find(chunk);
+        ASSERT_EQ(found != reduced.end(), std::find(holders.begin(), holders.end(), self) != holders.end()) << chunk;
+        if (found == reduced.end()) continue;
+        EXPECT_EQ(bits_of(found->second.values), bits_of(piece_of(whole, chunk))) << "chunk " << chunk;
+      }
+    });
+  }
+
+  static std::span<const float> piece_of(std::span<const float> values, std::uint64_t chunk) {
+    const runtime::ChunkRange range = kSpace.range(chunk);
+    return values.subspan(range.begin, range.size());
+  }
+
+  std::unique_ptr<World> world_;
+};
+
+constexpr std::uint32_t kMicroBatches[] = {1, 2, 3, 5, 6, 8, 13, 16, 31, 64};
+
+TEST_P(ExactReductionTest, EveryHolderGetsTheBitsOfTheTree) {
+  std::mt19937 generator(5);
+  for (const std::size_t copies : {1u, 2u, 3u}) {
+    const View view = next_view(copies);
+    for (const std::uint32_t micro_batches : kMicroBatches) {
+      SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
+      const Step step(micro_batches, generator);
+      expect_the_sum(view, step, even_shares(micro_batches, view.members.size()), As::kWhole);
+    }
+  }
+}
+
+TEST_P(ExactReductionTest, SharesWithHeldNodesGiveTheSameBits) {
+  std::mt19937 generator(7);
+  for (const std::size_t copies : {1u, 2u, 3u}) {
+    const View view = next_view(copies);
+    for (const std::uint32_t micro_batches : kMicroBatches) {
+      SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
+      const Step step(micro_batches, generator);
+      expect_the_sum(view, step, scattered(micro_batches, view.members.size(), generator),
+                     micro_batches % 2 == 0 ? As::kByChunk : As::kWhole);
+    }
+  }
+}
+
+TEST_P(ExactReductionTest, RoundsGiveTheSameBits) {
+  std::mt19937 generator(17);
+  for (const std::size_t copies : {1u, 2u}) {
+    const View view = next_view(copies);
+    for (const std::uint32_t micro_batches : kMicroBatches) {
+      SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
+      const Step step(micro_batches, generator);
+      const std::size_t members = view.members.size();
+      expect_the_sum(view, step, runtime::deal_out(micro_batches, members), As::kInRounds);
+      expect_the_sum(view, step, scattered(micro_batches, members, generator), As::kInRounds);
+    }
+  }
+}
+
+// What is under way when a reduction is given up must not write into memory that is gone.
+TEST_P(ExactReductionTest, AReductionThatIsGivenUpAbortsItsView) {
+  const View view = next_view(1);
+  Nodes nodes(view.members.size());
+  nodes.back() = {{0, 2}};
+  {
+    const ExactReduction given_up(*view.communicators[0],
+                                  {.micro_batches = 2, .nodes = nodes, .chunks = kSpace, .placement = &view.placement});
+  }
+  EXPECT_THROW(view.communicators[0]->wait(view.communicators[0]->start({})), Aborted);
+}
+
+TEST_P(ExactReductionTest, OneMemberMayContributeEverything) {
+  std::mt19937 generator(11);
+  const View view = next_view(2);
+  for (std::size_t member = 0; member < view.members.size(); ++member) {
+    const Step step(6, generator);
+    Nodes nodes(view.members.size());
+    nodes[member] = {{0, 6}};
+    expect_the_sum(view, step, nodes, As::kWhole);
+  }
+}
+
+TEST_P(ExactReductionTest, FewerNodesThanPlannedAreAFailedCheck) {
+  const View view = next_view(1);
+  Nodes nodes(view.members.size());
+  nodes[0] = {{0, 2}};
+  ExactReduction reduction(*view.communicators[0],
+                           {.micro_batches = 2, .nodes = nodes, .chunks = kSpace, .placement = &view.placement});
+  EXPECT_THROW(reduction.finish(), std::logic_error);
+  const std::vector<float> sum(kSpace.elements);
+  reduction.contribute(sum);
+  EXPECT_THROW(reduction.contribute(sum), std::logic_error);
+  EXPECT_THROW(reduction.contribute(std::span(sum).first(3)), std::logic_error);
+}
+
+TEST_P(ExactReductionTest, GatherLeavesEqualBitsEverywhere) {
+  std::mt19937 generator(13);
+  std::normal_distribution<float> normal;
+  for (const std::size_t copies : {1u, 2u, 3u}) {
+    const View view = next_view(copies);
+    for (int round = 0; round < 3; ++round) {
+      std::vector<float> values(kSpace.elements);
+      for (float& value : values) value = normal(generator);
+      together(view.communicators, [&](Communicator& communicator) {
+        std::vector<float> mine(kSpace.elements, std::numeric_limits<float>::quiet_NaN());
+        for (std::size_t copy = 0; copy < copies; ++copy) {
+          for (const std::uint64_t chunk :
+               view.placement.chunks_of(static_cast<std::uint32_t>(communicator.rank()), copy)) {
+            std::ranges::copy(piece_of(values, chunk), mine.begin() + static_cast<long>(kSpace.range(chunk).begin));
+          }
+        }
+        all_gather(communicator, kSpace, view.placement, mine);
+        EXPECT_EQ(bits_of(mine), bits_of(values)) << "member " << communicator.rank() << ", " << copies << " copies";
+      });
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Members, ExactReductionTest, testing::Values(1, 2, 3, 4, 7));
+
+}  // namespace
+}  // namespace cadre::comm
