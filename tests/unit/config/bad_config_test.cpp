@@ -183,7 +183,7 @@ const std::vector<Bad>& bad_files() {
       {"zero_2_fast",
        kGood + "zero_stage: 2\nreduction: fast\n",
        {},
-       "f:11:12: reduction: ",
+       "f:11:1: reduction: ",
        "fast contradicts zero_stage 2"},
 
       // Values.
