@@ -174,7 +174,7 @@ class Writer {
   }
   template <Struct T>
   void write(const T& value) {
-    std::apply([this](const auto&... field) { (write(field), ...); }, fields(value));
+    std::apply([this](const auto&... field) { (this->write(field), ...); }, fields(value));
   }
 
   std::string take() { return std::move(bytes_); }
@@ -271,7 +271,7 @@ class Reader {
   }
   template <Struct T>
   bool read(T& value) {
-    return std::apply([this](auto&... field) { return (read(field) && ...); }, fields(value));
+    return std::apply([this](auto&... field) { return (this->read(field) && ...); }, fields(value));
   }
 
   bool at_end() const { return left_.empty(); }
