@@ -77,13 +77,16 @@ class RanksTest(unittest.TestCase):
         self.assertRegex(log, "started: rank 2")
 
     def change_number(self, name, keys):
-        """SIGTERM after the first step of each start but the last, which has another number of ranks each."""
+        """SIGTERM after the first step of each start but the last, which has another number of ranks each. A later start
+        may have done its few last steps before the signal comes."""
         config, run = self.config(name, keys)
         for start, ranks in enumerate((2, 7, 1), 1):
             with Live("train", config, "--ranks", ranks) as live:
                 self.assertTrue(live.wait_for_line(r"step \d+/"))
                 live.send(signal.SIGTERM)
                 ended = live.end()
+            if start > 1 and ended.code == DONE:
+                return self.assert_equal_bits(run, keys)
             self.assertEqual(ended.code, RESUMABLE, ended.err)
             self.assertEqual(ended.err.count("the same command goes on from here"), 1, ended.err)
             self.assertEqual(read_json(run / "run.json")["starts"], start)
@@ -161,7 +164,8 @@ class RanksTest(unittest.TestCase):
         run = self.train("noise", self.scene.lora, "--ranks", 3)
         logs = {path.name: path.read_text() for path in (run / "logs").iterdir()}
         launcher = logs.pop("launcher.log")
-        self.assertEqual({name: text for name, text in logs.items() if text}, {})
+        marks = {"", "cadre-rank-booted", "cadre-rank-ended 0"}  # by which the launcher follows a rank's process
+        self.assertEqual({name: text for name, text in logs.items() if set(text.splitlines()) - marks}, {})
         self.assertNotIn("warning", launcher)
 
 
