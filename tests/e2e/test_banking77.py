@@ -125,7 +125,8 @@ class Banking77Test(unittest.TestCase):
 
     def test_journal(self):
         journal = read_lines(self.run_folder / "journal.jsonl")
-        self.assertEqual([line["event"] for line in journal if line["event"] != "joined"], ["started", "view"] + ["checkpoint"] * 3 + ["succeeded"])
+        events = [line["event"] for line in journal if line["event"] != "joined"]
+        self.assertEqual(events, ["started", "view"] + ["checkpoint"] * 3 + ["succeeded"])
         for line in journal:
             self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertTrue(line["reason"])
