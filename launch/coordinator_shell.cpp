@@ -13,6 +13,7 @@
 #include "runtime/clock.h"
 #include "runtime/error.h"
 #include "runtime/json_print.h"
+#include "runtime/match.h"
 #include "runtime/plain_text.h"
 #include "runtime/run_folder.h"
 #include "runtime/run_lock.h"
@@ -25,11 +26,6 @@ using runtime::say;
 
 constexpr std::chrono::milliseconds kTick{250};
 constexpr std::size_t kMaxControlBytes = 1 << 16;
-
-template <typename... Cases>
-struct Match : Cases... {
-  using Cases::operator()...;
-};
 
 int exit_code_of(runtime::RunOutcome outcome) {
   switch (outcome) {
@@ -265,15 +261,16 @@ void CoordinatorShell::perform(runtime::Effects effects) {
 
 void CoordinatorShell::perform(runtime::Effect& effect) {
   std::visit(
-      Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
-            [&](runtime::Journal& e) { journal(e); }, [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
-            [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
-            [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
-            [&](runtime::Committed& e) { recorder_->committed(e); },
-            [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
-            [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
-            [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
-            [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
+      runtime::Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
+                     [&](runtime::Journal& e) { journal(e); },
+                     [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
+                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+                     [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
+                     [&](runtime::Committed& e) { recorder_->committed(e); },
+                     [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
+                     [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
+                     [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
+                     [&](runtime::Say& e) { say(e.line, e.warning); }, [&](runtime::Finished& e) { finish(e); }},
       effect);
 }
 

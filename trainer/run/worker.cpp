@@ -4,18 +4,10 @@
 
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
+#include "runtime/match.h"
 #include "trainer/run/result.h"
 
 namespace cadre::run {
-namespace {
-
-template <typename... Cases>
-struct Match : Cases... {
-  using Cases::operator()...;
-};
-
-}  // namespace
-
 struct Worker::Place {
   runtime::View view;
   std::uint32_t self = 0;
@@ -52,29 +44,26 @@ void Worker::run() {
   const auto* welcome = std::get_if<runtime::Welcome>(&answer);
   CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
   take_name(*welcome);
+  attempt([this] { load(); });
+  for (bool goes_on = true; goes_on;) {
+    const runtime::CoordinatorMessage message = next_message();
+    if (runtime::is_urgent(message)) interruption_.lower();
+    attempt([&] { goes_on = obey(message); });
+  }
+}
+
+// What fails is told to the coordinator, which decides what becomes of the run.
+void Worker::attempt(const std::function<void()>& work) {
   try {
-    load();
+    work();
+  } catch (const comm::CommError&) {
+    // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
   } catch (const runtime::UserError& error) {
     tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
   } catch (const c10::Error& error) {
     tell(runtime::Failed{.reason = error.what_without_backtrace()});
   } catch (const std::exception& error) {
     tell(runtime::Failed{.reason = error.what()});
-  }
-  while (true) {
-    const runtime::CoordinatorMessage message = next_message();
-    if (runtime::is_urgent(message)) interruption_.lower();
-    try {
-      if (!obey(message)) return;
-    } catch (const comm::CommError&) {
-      // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
-    } catch (const runtime::UserError& error) {
-      tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
-    } catch (const c10::Error& error) {
-      tell(runtime::Failed{.reason = error.what_without_backtrace()});
-    } catch (const std::exception& error) {
-      tell(runtime::Failed{.reason = error.what()});
-    }
   }
 }
 
@@ -115,27 +104,27 @@ void Worker::introduce() {
 }
 
 bool Worker::obey(const runtime::CoordinatorMessage& message) {
-  return std::visit(Match{[&](const runtime::NewView& m) {
-                            if (state_ == nullptr) return m.order.kind != runtime::Order::Kind::kEnd;
-                            install(m);
-                            return perform(m.order);
-                          },
-                          [&](const runtime::Commit& m) {
-                            commit(m);
-                            return perform(m.next);
-                          },
-                          [&](const runtime::Proceed& m) { return perform(m.next); },
-                          [&](const runtime::Fence& m) {
-                            report(m);
-                            return true;
-                          },
-                          [&](const runtime::Refused& m) -> bool {
-                            throw runtime::RunError("the coordinator puts this rank out: " + m.reason);
-                          },
-                          [&](const runtime::Welcome& m) {
-                            take_name(m);
-                            return true;
-                          }},
+  return std::visit(runtime::Match{[&](const runtime::NewView& m) {
+                                     if (state_ == nullptr) return m.order.kind != runtime::Order::Kind::kEnd;
+                                     install(m);
+                                     return perform(m.order);
+                                   },
+                                   [&](const runtime::Commit& m) {
+                                     commit(m);
+                                     return perform(m.next);
+                                   },
+                                   [&](const runtime::Proceed& m) { return perform(m.next); },
+                                   [&](const runtime::Fence& m) {
+                                     report(m);
+                                     return true;
+                                   },
+                                   [&](const runtime::Refused& m) -> bool {
+                                     throw runtime::RunError("the coordinator puts this rank out: " + m.reason);
+                                   },
+                                   [&](const runtime::Welcome& m) {
+                                     take_name(m);
+                                     return true;
+                                   }},
                     message);
 }
 

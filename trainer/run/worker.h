@@ -1,6 +1,7 @@
 // The life of a rank: joins, loads, and does what the coordinator orders until it says that the run is at its end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,6 +41,7 @@ class Worker {
   // What belongs to the view.
   struct Place;
 
+  void attempt(const std::function<void()>& work);
   void load();
   void take_name(const runtime::Welcome& welcome);
   // Should the connection be lost, the next coordinator hears this.
