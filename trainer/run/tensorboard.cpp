@@ -3,25 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/crc32c.h"
 #include "runtime/error.h"
 
 namespace cadre::run {
 namespace {
-
-constexpr std::array<std::uint32_t, 256> make_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < 256; ++i) {
-    std::uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0u);
-    table[i] = crc;
-  }
-  return table;
-}
 
 template <typename Integer>
 std::string little_endian(Integer value) {
@@ -53,13 +43,6 @@ std::uint32_t masked(std::uint32_t crc) {
 
 }  // namespace
 
-std::uint32_t crc32c(const std::string& bytes) {
-  static constexpr std::array<std::uint32_t, 256> kTable = make_table();
-  std::uint32_t crc = ~0u;
-  for (const char byte : bytes) crc = kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xff] ^ (crc >> 8);
-  return ~crc;
-}
-
 TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, double now_seconds) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -84,7 +67,7 @@ void TensorBoardWriter::scalar(const std::string& tag, std::int64_t step, double
 void TensorBoardWriter::record(const std::string& event) {
   const std::string length = little_endian(static_cast<std::uint64_t>(event.size()));
   const std::string frame =
-      length + little_endian(masked(crc32c(length))) + event + little_endian(masked(crc32c(event)));
+      length + little_endian(masked(runtime::crc32c(length))) + event + little_endian(masked(runtime::crc32c(event)));
   if (write(file_, frame.data(), frame.size()) != static_cast<ssize_t>(frame.size())) {
     throw runtime::RunError(runtime::say("TensorBoard's event file cannot be written: ", std::strerror(errno)));
   }

@@ -25,7 +25,4 @@ class TensorBoardWriter {
   int file_ = -1;
 };
 
-// CRC-32C (Castagnoli; RFC 3720, appendix B.4).
-std::uint32_t crc32c(const std::string& bytes);
-
 }  // namespace cadre::run

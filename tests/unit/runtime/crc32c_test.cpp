@@ -1,8 +1,10 @@
-#include "trainer/run/tensorboard.h"
+#include "runtime/crc32c.h"
 
 #include <gtest/gtest.h>
 
-namespace cadre::run {
+#include <string>
+
+namespace cadre::runtime {
 namespace {
 
 // RFC 3720, appendix B.4: 32 bytes of zeros, of ones, and counting up; and the usual check value.
@@ -16,4 +18,4 @@ TEST(Crc32c, GivesThePublishedValues) {
 }
 
 }  // namespace
-}  // namespace cadre::run
+}  // namespace cadre::runtime
