@@ -28,8 +28,11 @@ std::string shown(const runtime::Stamp& stamp) {
 
 }  // namespace
 
-TcpConnection::TcpConnection(StreamSocket socket, Events& events)
-    : socket_(std::move(socket)), events_(events), drain_timer_(socket_.get_executor()) {
+TcpConnection::TcpConnection(StreamSocket socket, Events& events, std::chrono::milliseconds drain_deadline)
+    : socket_(std::move(socket)),
+      events_(events),
+      drain_deadline_(drain_deadline),
+      drain_timer_(socket_.get_executor()) {
   socket_.native_non_blocking(true);
 }
 
@@ -39,7 +42,7 @@ void TcpConnection::enter(runtime::Stamp stamp, Lane& lane) {
   progress();
 }
 
-void TcpConnection::leave(std::chrono::milliseconds deadline) {
+void TcpConnection::leave() {
   if (closed_) return;
   lane_ = nullptr;
   target_ = nullptr;
@@ -56,8 +59,11 @@ void TcpConnection::leave(std::chrono::milliseconds deadline) {
     held_ = false;
     read();
   }
-  if (closed_ || held_ || !in_mid_frame()) return;
-  drain_timer_.expires_after(deadline);
+  if (!closed_ && !held_ && in_mid_frame()) watch_draining();
+}
+
+void TcpConnection::watch_draining() {
+  drain_timer_.expires_after(drain_deadline_);
   drain_timer_.async_wait([self = shared_from_this(), frames = frames_finished_](boost::system::error_code error) {
     const bool stuck = !self->closed_ && self->frames_finished_ == frames && self->in_mid_frame() && !self->held_;
     if (!error && stuck) self->lose("does not finish a frame of an ended view");
@@ -171,6 +177,7 @@ bool TcpConnection::begin_incoming() {
   in_frame_ = frame;
   in_done_ = 0;
   header_bytes_ = 0;
+  if (target_ == nullptr && frame->length > 0) watch_draining();
   return true;
 }
 

@@ -63,14 +63,15 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
     ~Events() = default;
   };
 
-  TcpConnection(StreamSocket socket, Events& events);
+  // A frame of an ended view that is not finished within `drain_deadline` costs the connection.
+  TcpConnection(StreamSocket socket, Events& events, std::chrono::milliseconds drain_deadline);
 
   // Frames of an older stamp are dropped from here on, those of a newer one left in the socket. `lane` outlives the
   // connection or the next leave().
   void enter(runtime::Stamp stamp, Lane& lane);
-  // Lets go of the lane and of all buffers; frames of its stamp are dropped. A frame under way is finished from a copy,
-  // or drained; after `deadline` without that the connection is lost.
-  void leave(std::chrono::milliseconds deadline);
+  // Lets go of the lane and of all buffers; frames of its stamp are dropped, those under way too. One that is going out
+  // is finished from a copy.
+  void leave();
   // The lane has new transfers.
   void progress();
   void close();  // no events follow
@@ -85,10 +86,12 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   bool in_mid_frame() const { return in_frame_.has_value() || header_bytes_ > 0 || out_active_; }
   void wait_readable();
   void wait_writable();
+  void watch_draining();
   void lose(const std::string& reason, Loss loss = Loss::kClosed);
 
   StreamSocket socket_;
   Events& events_;
+  std::chrono::milliseconds drain_deadline_;
   boost::asio::steady_timer drain_timer_;
   bool closed_ = false;
   bool waits_readable_ = false;

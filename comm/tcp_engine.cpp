@@ -202,7 +202,8 @@ asio::awaitable<TcpEngine::Outcome> TcpEngine::try_endpoint(runtime::Rank rank, 
 
 void TcpEngine::adopt(Link& link, StreamSocket socket) {
   ++counters_.established;
-  link.connection = std::make_shared<TcpConnection>(std::move(socket), static_cast<Events&>(*this));
+  link.connection =
+      std::make_shared<TcpConnection>(std::move(socket), static_cast<Events&>(*this), options_.drain_deadline);
   const auto connection = link.connection;
   if (board_) connection->enter(view_.stamp, link.lane);
 }
@@ -295,7 +296,7 @@ void TcpEngine::fail(int peer, const std::string& reason) {
 void TcpEngine::let_go() {
   const std::shared_ptr<TicketBoard> board = std::exchange(board_, nullptr);
   for (const auto& [rank, link] : links_) {
-    if (const auto connection = link->connection) connection->leave(options_.drain_deadline);
+    if (const auto connection = link->connection) connection->leave();
     link->lane = {};
   }
   if (board) board->let_go();

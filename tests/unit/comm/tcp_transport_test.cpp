@@ -245,5 +245,20 @@ TEST(TcpTransport, AnUnfinishedFrameOfAnEndedViewCostsTheConnection) {
   expect_works(world);
 }
 
+TEST(TcpTransport, AFrameThatComesAfterItsViewHasEndedMustBeFinishedToo) {
+  TcpWorld world(2, false, {.drain_deadline = milliseconds(20)});
+  const auto view = world.plan_view();
+  const auto communicator = world.enter(view, 0);
+  Client client(world.transport(0));
+  ASSERT_EQ(client.claim(claim_of(world, view, 1, 0), kToken), Answer::kAccepted);
+  communicator->abort("given up");
+  Bytes in(10);
+  EXPECT_THROW(communicator->wait(communicator->start({.receives = {{.from = 1, .bytes = in}}})), Aborted);
+  client.say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 10}));
+  client.say(Bytes(5));
+  client.hear_the_end();
+  expect_works(world);
+}
+
 }  // namespace
 }  // namespace cadre::comm
