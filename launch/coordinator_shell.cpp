@@ -12,6 +12,7 @@
 #include "runtime/authentication.h"
 #include "runtime/clock.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "runtime/json_print.h"
 #include "runtime/match.h"
 #include "runtime/plain_text.h"
@@ -22,6 +23,8 @@
 namespace cadre::launch {
 namespace {
 
+using runtime::Failpoint;
+using runtime::reach;
 using runtime::say;
 
 constexpr std::chrono::milliseconds kTick{250};
@@ -189,6 +192,7 @@ void CoordinatorShell::on_open(runtime::Connection connection, const std::string
 }
 
 void CoordinatorShell::on_message(runtime::Connection connection, runtime::MemberMessage message) {
+  if (std::holds_alternative<runtime::Join>(message)) reach(Failpoint::kJoin, coordinator_->done_steps());
   if (const auto* ready = std::get_if<runtime::Ready>(&message); ready != nullptr && !workload_) {
     workload_ = ready->workload;
   }
@@ -263,10 +267,16 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
   std::visit(
       runtime::Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
                      [&](runtime::Journal& e) { journal(e); },
-                     [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
+                     [&](runtime::Publish& e) {
+                       reach(Failpoint::kCheckpoint, e.manifest.step);
+                       publisher_->publish(std::move(e));
+                     },
                      [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
                      [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
-                     [&](runtime::Committed& e) { recorder_->committed(e); },
+                     [&](runtime::Committed& e) {
+                       reach(Failpoint::kApply, e.step - 1);
+                       recorder_->committed(e);
+                     },
                      [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
                      [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
                      [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
@@ -276,6 +286,7 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
 
 void CoordinatorShell::tell(const runtime::Tell& effect) {
   if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records(start_step_, 0);
+  if (std::holds_alternative<runtime::Fence>(effect.message)) reach(Failpoint::kRecovery, coordinator_->done_steps());
   server_->broadcast(effect.to, effect.message);
 }
 
@@ -291,7 +302,11 @@ void CoordinatorShell::begin_records(std::optional<std::uint64_t> done, double s
 void CoordinatorShell::journal(const runtime::Journal& effect) {
   boost::json::object entry = effect.entry;
   entry["time"] = runtime::iso_time(runtime::now_utc());
+  const bool is_commit = entry.at("event") == "commit";
+  const std::uint64_t step = is_commit ? coordinator_->done_steps() - 1 : 0;  // the machine is past it already
+  if (is_commit) reach(Failpoint::kPrepared, step);
   term_->append(entry, effect.durability);
+  if (is_commit) reach(Failpoint::kCommitted, step);
   if (effect.for_people) journal_->write(entry);
 }
 
@@ -310,6 +325,7 @@ void CoordinatorShell::report(const boost::json::object& line) {
 }
 
 void CoordinatorShell::finish(const runtime::Finished& effect) {
+  reach(Failpoint::kEnd, effect.step);
   boost::json::object files;
   for (const auto& [name, hash] : effect.result_sha256) files[name] = hash;
   report({{"result",

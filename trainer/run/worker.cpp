@@ -4,10 +4,15 @@
 
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "runtime/match.h"
 #include "trainer/run/result.h"
 
 namespace cadre::run {
+
+using runtime::Failpoint;
+using runtime::reach;
+
 struct Worker::Place {
   runtime::View view;
   std::uint32_t self = 0;
@@ -44,6 +49,7 @@ void Worker::run() {
   const auto* welcome = std::get_if<runtime::Welcome>(&answer);
   CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
   take_name(*welcome);
+  reach(Failpoint::kJoin, 0);
   attempt([this] { load(); });
   for (bool goes_on = true; goes_on;) {
     const runtime::CoordinatorMessage message = next_message();
@@ -86,6 +92,7 @@ void Worker::load() {
   options_.self.endpoints = transport_->endpoints();
   rejoin_.workload = workload_of(*state_);
   rejoin_.is_ready = true;
+  reach(Failpoint::kLoad, 0);
   introduce();
   tell(runtime::Ready{.workload = rejoin_.workload, .endpoints = options_.self.endpoints});
 }
@@ -169,6 +176,7 @@ std::vector<std::uint64_t> Worker::chunks_here() const {
 // everybody all parameters, since the view before may have ended while they were gathered.
 void Worker::go_on() {
   state_->optimizer.hold_also(chunks_here());
+  reach(Failpoint::kMove, committed_);
   move_state(residency_, parts(), state_->optimizer);
   step_->gather(parts());
 }
@@ -176,6 +184,7 @@ void Worker::go_on() {
 void Worker::commit(const runtime::Commit& message) {
   // A new coordinator says again what the one before it said last.
   if (message.step + 1 == committed_) return;
+  reach(Failpoint::kCommitted, message.step);
   is_at_start_ = false;
   step_->apply(message);
   committed_ = message.step + 1;
@@ -201,8 +210,7 @@ bool Worker::perform(const runtime::Order& order) {
   if (order.snapshot) take_snapshot(order.step);
   switch (order.kind) {
     case runtime::Order::Kind::kTrain:
-      tell(step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); }));
-      has_voted_ = true;
+      train(order);
       return true;
     case runtime::Order::Kind::kEvaluate:
       evaluate(order);
@@ -218,6 +226,14 @@ bool Worker::perform(const runtime::Order& order) {
   return true;
 }
 
+void Worker::train(const runtime::Order& order) {
+  runtime::Prepared vote =
+      step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); });
+  reach(Failpoint::kPrepared, order.step);
+  tell(std::move(vote));
+  has_voted_ = true;
+}
+
 void Worker::evaluate(const runtime::Order& order) {
   const Span span(trace_.get(), "evaluate", order.step);
   const auto units = static_cast<std::uint32_t>(state_->evaluation.size());
@@ -225,6 +241,7 @@ void Worker::evaluate(const runtime::Order& order) {
   runtime::Evaluated answer{.stamp = place_->view.stamp, .step = order.step};
   for (std::uint32_t unit = mine.begin; unit < mine.end; ++unit) {
     interruption_.check();
+    reach(Failpoint::kEvaluate, order.step);
     answer.units.push_back(
         evaluate_unit(*state_->decoder, state_->prepared.validation, state_->evaluation[unit], unit));
   }
@@ -256,6 +273,7 @@ void Worker::write_the_result(const runtime::Order& order) {
   runtime::ResultWritten answer{.stamp = place_->view.stamp, .of = order.reason};
   const std::filesystem::path folder = state_->config.output_dir;
   answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
+  reach(Failpoint::kEnd, order.step);
   verify_result(folder, state_->base, state_->held_rows(), decoder);
   tell(std::move(answer));
 }
@@ -270,6 +288,7 @@ void Worker::report(const runtime::Fence&) {
     answer.held = step_->held();
     answer.results = step_->results();
   }
+  reach(Failpoint::kRecovery, committed_);
   tell(std::move(answer));
 }
 
