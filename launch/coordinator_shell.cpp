@@ -271,7 +271,7 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
                        reach(Failpoint::kCheckpoint, e.manifest.step);
                        publisher_->publish(std::move(e));
                      },
-                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e); },
                      [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
                      [&](runtime::Committed& e) {
                        reach(Failpoint::kApply, e.step - 1);

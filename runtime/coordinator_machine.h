@@ -128,7 +128,7 @@ class Coordinator::Machine {
   // ---- checkpoints (coordinator_checkpoints.cpp)
   // Notes a snapshot of the state as it is now, which the next order asks for.
   void order_snapshot(std::string reason);
-  void give_up_snapshots(std::optional<Rank> lost, const std::string& reason);
+  void give_up(const std::vector<std::uint64_t>& snapshots, const std::string& reason);
   void checkpoint_failed(const Snapshot& snapshot, const std::string& problem);
   void remove_checkpoint(std::uint64_t step);
   void remove_old_checkpoints(std::uint64_t newest, std::int64_t best_before);

@@ -105,8 +105,9 @@ void Coordinator::Machine::check_progress() {
   const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
-      effects_.push_back(GiveUpCheckpoint{step});
-      checkpoint_failed(*snapshots_.failed(step), "a shard did not come in time");
+      const std::optional<Snapshot> snapshot = snapshots_.failed(step);
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp});
+      checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();
   }
@@ -162,7 +163,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
     return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
                              " are needed; the last to go was rank ", rank, ": ", reason));
   }
-  give_up_snapshots(rank, runtime::say("rank ", rank, " was lost before its shard was there"));
+  give_up(snapshots_.that_miss(rank), runtime::say("rank ", rank, " was lost before its shard was there"));
   if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
   if (reports_[peer.index]) {
     reports_[peer.index].reset();
@@ -178,6 +179,10 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  // Who was still gathering when the loss came never gets to the snapshot that was ordered with the last commit.
+  std::vector<std::uint64_t> missed = snapshots_.that_miss(std::nullopt);
+  std::erase_if(missed, [this](std::uint64_t step) { return step != course_.done; });
+  give_up(missed, "not all ranks may have begun it when one was lost");
   effects_.push_back(Tell{members(), Fence{stamp_}});
 }
 
@@ -200,7 +205,7 @@ bool Coordinator::Machine::can_keep_state() const {
 }
 
 void Coordinator::Machine::go_back(const std::string& reason) {
-  give_up_snapshots(std::nullopt, "all ranks go back to the last checkpoint");
+  give_up(snapshots_.that_miss(std::nullopt), "all ranks go back to the last checkpoint");
   owed_snapshot_.clear();
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;

@@ -50,6 +50,7 @@ struct Publish {
 // Its shards will never be complete: what is written of them can go.
 struct GiveUpCheckpoint {
   std::uint64_t step = 0;
+  Stamp stamp = {};  // of the order
 };
 
 struct RemoveCheckpoint {

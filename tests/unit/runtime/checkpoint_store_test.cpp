@@ -127,7 +127,7 @@ TEST(CheckpointStore, OneGivenUpLeavesNothing) {
     put(staged.shard_path("a"), "x");
     staged.add_shard("a");
     StagedCheckpoint moved = std::move(staged);
-    EXPECT_THAT(names_in(scratch.path()), ElementsAre(".staging-step-00000007"));
+    EXPECT_THAT(names_in(scratch.path()), ElementsAre(".staging-step-00000007.0.0"));
     EXPECT_THAT(store.list(), IsEmpty());
   }
   EXPECT_THAT(names_in(scratch.path()), IsEmpty());
@@ -245,8 +245,8 @@ TEST(CheckpointStore, WhatADeadProcessLeftIsCleanedUp) {
   CheckpointStore store(scratch.path());
   save(store, 1, "kept");
   save(store, 2, "kept");
-  fs::create_directory(scratch / ".staging-step-00000003");
-  put(scratch / ".staging-step-00000003/a", "half");
+  fs::create_directory(scratch / ".staging-step-00000003.1.4");
+  put(scratch / ".staging-step-00000003.1.4/a", "half");
   fs::create_directory(scratch / ".removed-step-00000004");
   // Died between the two renames that replace step 1, and after them for step 2.
   fs::rename(scratch / "step-00000001", scratch / ".replaced-step-00000001");

@@ -178,6 +178,24 @@ TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   EXPECT_EQ(world.rollbacks[0].generation, 1U);
 }
 
+// A rank may be lost when it has written its shard, and others have not even heard that they shall.
+TEST(CoordinatorRecovery, ASnapshotThatNotAllHaveBegunIsTakenAgain) {
+  for (const Rank slow : {1, 2}) {
+    SimulatedWorld world = world_of(3, true, 1);
+    world.run([&](SimulatedWorld& w) {
+      if (w.done() == 1) w.gathering = {slow};
+    });
+    EXPECT_FALSE(world.finished);
+    EXPECT_EQ(world.done(), 2U);
+    world.gathering.clear();
+    world.kill(0);
+    world.run();
+    expect_success(world);
+    EXPECT_TRUE(world.rollbacks.empty());
+    EXPECT_THAT(world.events, Contains("checkpoint 2"));
+  }
+}
+
 // Before the first vote after a load, what a survivor has may be of before.
 TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
   for (const bool loaded : {false, true}) {

@@ -337,7 +337,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
     EXPECT_EQ(commit->step, rank.done);
     rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
     ++rank.done;
-    obey(rank, commit->next);
+    if (gathering.count(rank.number) == 0) obey(rank, commit->next);
   } else if (const auto* proceed = std::get_if<Proceed>(&message)) {
     if (proceed->next.kind != Order::Kind::kEnd) {
       EXPECT_EQ(proceed->stamp, rank.stamp);
@@ -359,7 +359,7 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
   EXPECT_EQ(order.step, rank.done);
   const ChunkSpace chunks{workload_.elements};
   const Placement placement = place(rank.view, chunks.count(), options_.policy.state_copies);
-  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty()) {
+  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty() && slow_disks.count(rank.number) == 0) {
     saved_parameters_[rank.done] = rank.parameters;
     const std::string problem = writing ? writing(rank.number, rank.done) : "";
     if (problem.empty()) {

@@ -77,7 +77,9 @@ class SimulatedWorld {
 
   // ---- knobs
   std::function<double(std::uint64_t step)> validation_loss = [](std::uint64_t step) { return 10.0 / (1.0 + step); };
-  std::set<Rank> silent;  // their messages do not arrive
+  std::set<Rank> silent;      // their messages do not arrive
+  std::set<Rank> gathering;   // they have the last commit and come to nothing that follows, until a fence
+  std::set<Rank> slow_disks;  // their shards are not there yet
   std::function<void(SimulatedRank&, Prepared&)> change_vote;
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
