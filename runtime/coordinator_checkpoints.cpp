@@ -23,6 +23,8 @@ void Coordinator::Machine::give_up(const std::vector<std::uint64_t>& snapshots, 
     journal("checkpoint_given_up", reason, {{"step", step}});
     // Taken again at the next boundary, with the state of then.
     owed_snapshot_ = snapshot->reason;
+    const bool is_best = course_.best.step == static_cast<std::int64_t>(step);
+    if (options_.policy.patience > 0 && is_best && step != course_.done) must_go_back_ = true;
     snapshots_.go_back(newest_course_.done);
   }
 }

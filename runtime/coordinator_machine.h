@@ -183,6 +183,7 @@ class Coordinator::Machine {
   RunCourse newest_course_;        // and its state
   std::int64_t best_before_ = -1;  // the step that was best until the best one
   std::int64_t best_published_ = -1;
+  bool must_go_back_ = false;  // the best step's was given up, and only a replay brings its parameters back
   std::string owed_snapshot_;  // the reason of one that was given up with a holder
 };
 

@@ -197,7 +197,7 @@ void Coordinator::Machine::install_when_all_have_reported() {
 }
 
 bool Coordinator::Machine::can_keep_state() const {
-  if (!options_.keep_state || !is_loaded_ || has_orphan(residency_)) return false;
+  if (!options_.keep_state || !is_loaded_ || must_go_back_ || has_orphan(residency_)) return false;
   // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
   return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
     return !report || report->committed == course_.done || report->committed + 1 == course_.done;
@@ -207,6 +207,7 @@ bool Coordinator::Machine::can_keep_state() const {
 void Coordinator::Machine::go_back(const std::string& reason) {
   give_up(snapshots_.that_miss(std::nullopt), "all ranks go back to the last checkpoint");
   owed_snapshot_.clear();
+  must_go_back_ = false;
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;
   failed_once_ = false;

@@ -196,6 +196,25 @@ TEST(CoordinatorRecovery, ASnapshotThatNotAllHaveBegunIsTakenAgain) {
   }
 }
 
+// Its parameters are the result, and nobody has them any more.
+TEST(CoordinatorRecovery, ALossBeforeTheBestStepIsOnTheDiskIsARollback) {
+  for (const bool counts : {false, true}) {
+    CoordinatorOptions options = options_for(3, true);
+    options.policy.patience = counts ? 9 : 0;
+    SimulatedWorld world(options, workload_of(kSteps, 8));
+    world.validation_loss = [](std::uint64_t step) { return step == 3 ? 1.0 : 10.0; };
+    for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      w.slow_disks = w.done() == 3 && !killed ? std::set<Rank>{1} : std::set<Rank>{};
+      if (w.done() == 5 && !std::exchange(killed, true)) w.kill(1);
+    });
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(counts ? 3 : kSteps));
+    EXPECT_EQ(world.rollbacks.size(), counts ? 1U : 0U);
+  }
+}
+
 // Before the first vote after a load, what a survivor has may be of before.
 TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
   for (const bool loaded : {false, true}) {
