@@ -7,6 +7,7 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <thread>
@@ -132,6 +133,7 @@ bool Failpoints::reached(Failpoint phase, std::uint64_t step) {
       const std::string mark = say(marks_, '/', point.name, '.', who_);
       const int file = ::open(mark.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
       if (file < 0) continue;  // another process was first
+      ::dprintf(file, "%d\n", static_cast<int>(::getpid()));
       ::close(file);
     }
     switch (point.action) {

@@ -6,7 +6,7 @@
 // rank, `coordinator` or `launcher`. ACTION: kill and stop (SIGKILL and SIGSTOP to itself), pause:MILLISECONDS, error
 // (throws RunError), flip (the caller changes a bit of what it has in hand).
 // Each fires once in a process; with marks=FOLDER once in all of them, those that take another's place included: who
-// fires makes the file PHASE@STEP.WHO there first.
+// fires makes the file PHASE@STEP.WHO there first, with its process number in it.
 #pragma once
 
 #include <array>
