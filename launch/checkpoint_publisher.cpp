@@ -74,4 +74,8 @@ void CheckpointPublisher::remove(std::uint64_t step) {
   });
 }
 
+void CheckpointPublisher::look(std::function<void(const runtime::CheckpointStore& store)> task) {
+  post([this, task = std::move(task)] { task(store_); });
+}
+
 }  // namespace cadre::launch

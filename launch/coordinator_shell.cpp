@@ -115,17 +115,11 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
   options.policy.in_rounds = config.zero_stage >= 2;
-  runtime::CheckpointStore::Search search = store.newest_valid();
-  for (const runtime::CheckpointEntry& entry : search.skipped) {
-    say(entry.folder.string() + " is damaged and left aside: " + entry.problem, true);
-  }
+  std::vector<std::string> problems;
+  options.start = find_checkpoint(store, problems);
+  for (const std::string& problem : problems) say(problem, true);
   for (const runtime::CheckpointEntry& entry : store.list()) {
     if (entry.problem.empty()) options.published.insert(entry.step);
-  }
-  std::optional<runtime::LoadableCheckpoint> from = std::move(search.found);
-  if (const std::string& named = config.resume_from_checkpoint; named != "auto" && named != "none") {
-    runtime::LoadableCheckpoint other{named, runtime::read_manifest(named)};
-    if (!from || from->manifest.step < other.manifest.step) from = std::move(other);
   }
   const runtime::TermHistory history = runtime::read_terms(folder_);
   for (const std::string& problem : history.problems) say(problem, true);
@@ -142,17 +136,46 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   boot_.term = std::max(boot_.term, history.last_term + 1);
   options.term = boot_.term;
   // Steps after the checkpoint are committed once more: in a generation of their own.
-  const std::uint64_t start = from ? from->manifest.step : 0;
-  if (history.launch != options.launch && history.committed > start) ++options.last_generation;
+  if (history.launch != options.launch && history.committed > options.start.manifest.step) ++options.last_generation;
   const runtime::RunHolder self = runtime::this_process();
   options.host = self.host;
   options.pid = self.pid;
   if (const auto state = runtime::look_at_run_folder(folder_); state.record) options.starts = state.record->starts;
-  if (from) {
-    options.start = {.folder = from->folder.string(), .manifest = from->manifest};
-    start_step_ = from->manifest.step;
-  }
+  if (!options.start.folder.empty()) start_step_ = options.start.manifest.step;
   return options;
+}
+
+runtime::CoordinatorOptions::Start CoordinatorShell::find_checkpoint(const runtime::CheckpointStore& store,
+                                                                     std::vector<std::string>& problems) const {
+  runtime::CoordinatorOptions::Start start;
+  const runtime::CheckpointStore::Search search = store.newest_valid();
+  for (const runtime::CheckpointEntry& entry : search.skipped) {
+    problems.push_back(entry.folder.string() + " is damaged and left aside: " + entry.problem);
+  }
+  if (search.found) start = {.folder = search.found->folder.string(), .manifest = search.found->manifest};
+  if (const std::string& named = resolved_.config.resume_from_checkpoint; named != "auto" && named != "none") {
+    runtime::Manifest other = runtime::read_manifest(named);
+    if (start.folder.empty() || start.manifest.step < other.step) {
+      start = {.folder = named, .manifest = std::move(other)};
+    }
+  }
+  return start;
+}
+
+void CoordinatorShell::look_for_checkpoint() {
+  publisher_->look([this](const runtime::CheckpointStore& store) {
+    std::vector<std::string> problems;
+    runtime::CoordinatorOptions::Start found;
+    try {
+      found = find_checkpoint(store, problems);
+    } catch (const std::exception& error) {  // the one that the configuration names
+      problems.emplace_back(error.what());
+    }
+    boost::asio::post(io_, [this, problems = std::move(problems), found = std::move(found)] {
+      for (const std::string& problem : problems) say(problem, true);
+      perform(coordinator_->on_checkpoint_found(found, std::chrono::steady_clock::now()));
+    });
+  });
 }
 
 int CoordinatorShell::run() {
@@ -272,6 +295,7 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
                        publisher_->publish(std::move(e));
                      },
                      [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e); },
+                     [&](runtime::FindCheckpoint&) { look_for_checkpoint(); },
                      [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
                      [&](runtime::Committed& e) {
                        reach(Failpoint::kApply, e.step - 1);

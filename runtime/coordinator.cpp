@@ -54,6 +54,11 @@ Effects Coordinator::on_checkpoint_published(std::uint64_t step, const std::stri
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now) {
+  machine_->checkpoint_found(found, now);
+  return machine_->take_effects();
+}
+
 bool Coordinator::finished() const {
   return machine_->finished();
 }

@@ -58,6 +58,19 @@ void Coordinator::Machine::checkpoint_published(std::uint64_t step, const std::s
   if (phase_ == Phase::kFencing) install_when_all_have_reported();
 }
 
+// What was published may have been damaged since. Who looked has said so.
+void Coordinator::Machine::checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now) {
+  if (finished() || search_ != Search::kUnderWay) return;
+  now_ = now;
+  search_ = Search::kDone;
+  if (found.folder != newest_folder_) {
+    newest_folder_ = found.folder;
+    newest_course_ = found.folder.empty() ? RunCourse{} : course_of(found.manifest);
+    best_published_ = std::min(best_published_, newest_course_.best.step);
+  }
+  if (phase_ == Phase::kFencing) install_when_all_have_reported();
+}
+
 void Coordinator::Machine::remove_checkpoint(std::uint64_t step) {
   if (!snapshots_.is_published(step) || step == newest_course_.done) return;
   snapshots_.removed(step);

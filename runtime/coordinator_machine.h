@@ -34,6 +34,7 @@ class Coordinator::Machine {
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+  void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
   Effects take_effects() { return std::exchange(effects_, {}); }
 
   bool finished() const { return phase_ == Phase::kFinished; }
@@ -183,6 +184,7 @@ class Coordinator::Machine {
   RunCourse newest_course_;        // and its state
   std::int64_t best_before_ = -1;  // the step that was best until the best one
   std::int64_t best_published_ = -1;
+  enum class Search { kNone, kUnderWay, kDone } search_ = Search::kNone;  // for what all can go back to
   bool must_go_back_ = false;  // the best step's was given up, and only a replay brings its parameters back
   std::string owed_snapshot_;  // the reason of one that was given up with a holder
 };

@@ -192,6 +192,12 @@ void Coordinator::Machine::install_when_all_have_reported() {
   if (can_keep_state()) return install(stay, false, fenced_because_);
   // One that is being published is a later point to go back to.
   if (snapshots_.any_being_published()) return;
+  if (search_ == Search::kNone) {
+    search_ = Search::kUnderWay;
+    effects_.push_back(FindCheckpoint{});
+  }
+  if (search_ == Search::kUnderWay) return;
+  search_ = Search::kNone;
   go_back(fenced_because_);
   install(stay, true, fenced_because_);
 }

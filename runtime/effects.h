@@ -53,6 +53,9 @@ struct GiveUpCheckpoint {
   Stamp stamp = {};  // of the order
 };
 
+// Before all go back to it: find the newest checkpoint whose every byte is right, then call on_checkpoint_found().
+struct FindCheckpoint {};
+
 struct RemoveCheckpoint {
   std::uint64_t step = 0;
 };
@@ -126,8 +129,8 @@ struct Finished {
   std::string result_of;                             // which step's parameters, in words
 };
 
-using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, RemoveCheckpoint, Committed,
-                            EvaluationDone, RolledBack, Recovered, Say, Finished>;
+using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, FindCheckpoint, RemoveCheckpoint,
+                            Committed, EvaluationDone, RolledBack, Recovered, Say, Finished>;
 using Effects = std::vector<Effect>;
 
 }  // namespace cadre::runtime

@@ -215,6 +215,24 @@ TEST(CoordinatorRecovery, ALossBeforeTheBestStepIsOnTheDiskIsARollback) {
   }
 }
 
+TEST(CoordinatorRecovery, WhatWasDamagedSinceItWasPublishedIsNotGoneBackTo) {
+  for (const std::set<std::uint64_t>& damaged : {std::set<std::uint64_t>{4}, {2, 3, 4}}) {
+    SimulatedWorld world = world_of(4, true, 3);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      if (w.done() < 5 || w.checkpoints.count(4) == 0 || std::exchange(killed, true)) return;
+      w.damaged = damaged;
+      for (const Rank rank : {0, 1, 3}) w.kill(rank);
+    });
+    expect_success(world);
+    ASSERT_EQ(world.rollbacks.size(), 1U);
+    EXPECT_EQ(world.rollbacks[0].step, damaged.size() == 1 ? 3U : 0U);
+    EXPECT_EQ(world.rollbacks[0].from_start, damaged.size() > 1);
+    EXPECT_THAT(world.checkpoints, Contains(4U)) << "it was taken again";
+    EXPECT_THAT(world.damaged, testing::IsEmpty());
+  }
+}
+
 // Before the first vote after a load, what a survivor has may be of before.
 TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
   for (const bool loaded : {false, true}) {
