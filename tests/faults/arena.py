@@ -1,6 +1,8 @@
 """Where a run suffers its faults: starts it, hits it, starts it again where it may end, and says what is wrong with what
 it leaves. Every process of a run carries a mark in its environment, by which all are found."""
 
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -13,8 +15,10 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+for suite in ("e2e", "cluster"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / suite))
 
+from hosts import Hosts, ip  # noqa: E402
 from many_ranks import Scene, bits  # noqa: E402
 from program import CADRE, ENVIRONMENT, cadre, flip_byte, marked, read_lines, shards, write_config  # noqa: E402
 
@@ -57,11 +61,16 @@ class Arena:
         return self.references[shape]
 
 
-def options_of(layout):
+def options_of(layout, hosts):
+    if hosts is not None:
+        return ["--hosts", ",".join(f"{hosts.address(part[0])}:{part[2:]}" for part in layout.split(","))]
     islands = layout.split("+")
     if len(islands) == 1:
         return ["--ranks", islands[0]]
     return ["--hosts", f"localhost:{islands[0]},{socket.gethostname()}:{islands[1]}"]
+
+
+NETWORKS = itertools.count()
 
 
 class Hung(Exception):
@@ -82,13 +91,14 @@ class Disturbed:
         self.marks.mkdir()
         self.mark = "CADRE_TEST_MARK=" + secrets.token_hex(8)
         self.outside = [fault for fault in scenario.faults if not fault.is_inside]
-        self.continues = []  # (when, pid)
+        self.continues = []  # (when, what then)
         self.slow = []  # pids
         self.seen = set()
         self.starts = 0
         self.said = ""
         self.fired = set()
         self.is_mounted = False
+        self.hosts = Hosts(["a", "b"], network=f"10.213.{100 + next(NETWORKS) % 100}") if ":" in scenario.layout else None
 
     # ---- the run
 
@@ -97,6 +107,8 @@ class Disturbed:
         self.arena.reference(self.scenario.shape)
         self.deadline = time.monotonic() + SECONDS
         try:
+            if self.hosts:
+                self.hosts.make()
             if any(fault.what == "small" for fault in self.scenario.faults):
                 self.mount()
             config = self.arena.config(self.scenario.shape, self.run)
@@ -109,6 +121,8 @@ class Disturbed:
         finally:
             self.power_off()
             self.save_words()
+            if self.hosts:
+                self.hosts.remove()
 
     def clean_up(self):
         self.unmount()
@@ -120,7 +134,8 @@ class Disturbed:
     def environment(self):
         inside = [f"{fault.when}/{fault.who}={action_of(fault.what)}" for fault in self.scenario.faults if fault.is_inside]
         points = {"CADRE_FAILPOINTS": ";".join([f"marks={self.marks}", *inside])} if inside else {}
-        return {**ENVIRONMENT, **dict([self.mark.split("=")]), **points}
+        agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(self.marks.parent))} if self.hosts else {}
+        return {**ENVIRONMENT, **dict([self.mark.split("=")]), **points, **agent}
 
     def start(self, config):
         self.starts += 1
@@ -128,7 +143,7 @@ class Disturbed:
             raise Wrong(f"not done after {MOST_STARTS} starts: {self.said[-500:]}")
         words = self.arena.folder / f"{self.run.name}.txt"
         with open(words, "ab") as out:
-            process = subprocess.Popen([str(CADRE), "train", str(config), *options_of(self.scenario.layout)],
+            process = subprocess.Popen([str(CADRE), "train", str(config), *options_of(self.scenario.layout, self.hosts)],
                                        stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environment())
         self.launcher = process.pid
         while process.poll() is None:
@@ -161,9 +176,9 @@ class Disturbed:
                     self.fired.add(fault)
                     if fault.what in ("stop", "blink"):
                         self.goes_on(int(process), fault.what)
-        for due, pid in [entry for entry in self.continues if entry[0] <= now]:
-            self.continues.remove((due, pid))
-            send(pid, signal.SIGCONT)
+        for due, what in [entry for entry in self.continues if entry[0] <= now]:
+            self.continues.remove((due, what))
+            what()
         for pid in self.slow:
             send(pid, signal.SIGSTOP if int(now * 20) % 2 else signal.SIGCONT)
         if self.outside:
@@ -175,7 +190,7 @@ class Disturbed:
                     self.hit(fault)
 
     def goes_on(self, pid, what):
-        self.continues.append((time.monotonic() + (LONG if what == "stop" else SHORT), pid))
+        self.continues.append((time.monotonic() + (LONG if what == "stop" else SHORT), functools.partial(send, pid, signal.SIGCONT)))
 
     # ---- faults from outside
 
@@ -217,6 +232,8 @@ class Disturbed:
             return damage(sorted((self.run / "checkpoints").glob("step-*"))[-1], fault.what)
         if fault.who == "journal":
             return self.tear_journal()
+        if fault.who.startswith("host "):
+            return self.disconnect(fault.who.split()[1], fault.what)
         pids = [pid for pid in self.victims(fault.who) if pid in self.left()]
         if fault.what == "kill":
             for pid in pids:
@@ -229,6 +246,23 @@ class Disturbed:
             for pid in pids:
                 send(pid, signal.SIGSTOP)
                 self.goes_on(pid, fault.what)
+
+    def disconnect(self, name, what):
+        hosts = self.hosts
+        cable = f"cv{hosts.key}{name}"
+        if what in ("cut", "gap"):
+            hosts.cut(name)
+            if what == "gap":
+                self.continues.append((time.monotonic() + LONG, functools.partial(ip, "link", "set", cable, "up")))
+        elif what == "mute":  # to a station that does not exist
+            ip("-n", hosts.namespace(name), "neigh", "replace", f"{hosts.network}.1", "lladdr", "02:00:00:00:00:99", "dev",
+               "eth0", "nud", "permanent")
+        elif what == "apart":
+            for one in hosts.names:
+                ip("link", "set", f"cv{hosts.key}{one}", "type", "bridge_slave", "isolated", "on")
+        elif what == "narrow":
+            subprocess.run(["tc", "qdisc", "add", "dev", cable, "root", "tbf", "rate", "1mbit", "burst", "32k", "latency",
+                            "400ms"], check=True, capture_output=True)
 
     def tear_journal(self):
         """As when the machine of the coordinator dies in the middle of a write."""

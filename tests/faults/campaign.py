@@ -18,6 +18,7 @@ import time
 
 import faults
 from arena import Arena, Disturbed, Hung, Wrong
+from hosts import why_not
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -93,12 +94,22 @@ def main():
         for name, scenario in scenarios.items():
             print(f"{name}: {scenario}")
         return 0
+    records = Records(options.records, "faults") if options.records else None
+
+    def skip(what, reason):
+        print(f"skipped   {what}: {reason}")
+        if records:
+            records.add(what, "skipped", reason)
+
     if os.geteuid() != 0:
         scenarios = {name: one for name, one in scenarios.items() if all(fault.what != "small" for fault in one.faults)}
-        print("small disks are left out: only root may mount them")
+        skip("small disks", "only root may mount them")
+    if reason := why_not():
+        scenarios = {name: one for name, one in scenarios.items() if ":" not in one.layout}
+        skip("networks of two hosts", reason)
     folder = REPOSITORY / ".cache" / "faults" / str(os.getpid())
     arena = Arena(folder)
-    tally = Tally(Records(options.records, "faults") if options.records else None)
+    tally = Tally(records)
     print(f"seed {options.seed}, {len(scenarios)} scenarios, {options.jobs} at a time", flush=True)
     for shape in sorted({scenario.shape for scenario in scenarios.values()}):
         arena.reference(shape)

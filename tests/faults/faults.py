@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import re
 
 RANKS = 3
 
@@ -19,8 +20,11 @@ STEP_OF = {"start": "*", "join": "*", "data": "*", "load": "*", "evaluate": 3, "
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """`who`: a rank's number, `coordinator`, `launcher`, `island N`, `all`, `disk`.
+    of two hosts `host a` and `host b`.
     `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `blink` (shorter), `slow` (stopped for half
-    of the time, to the end), `pause`, `error`; of a disk `full` and `freed`; of a checkpoint or journal `flip` and `tear`.
+    of the time, to the end), `pause`, `error`; of a disk `small`; of a checkpoint or journal `flip` and `tear`; of a host
+    `cut`, `gap` (it comes back), `mute` (what it sends to the coordinator is lost, it still hears), `apart` (the hosts do
+    not reach each other, and both the coordinator), `narrow` (its line carries a megabit a second).
     `when`: PHASE@STEP is hit exactly, by a failpoint in the process; `commit STEP` from outside, when that is journaled."""
 
     who: str
@@ -46,12 +50,16 @@ class Fault:
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     shape: str  # of arena.SHAPES
-    layout: str  # of arena.LAYOUTS
+    layout: str  # `3`: ranks; `2+1`: of two islands here; `a:2,b:1`: of two hosts that are network namespaces
     faults: tuple
     may_end: bool = False  # it may end early, and goes on when it is started again
 
     def __str__(self):
         return f"{self.shape} on {self.layout}: " + " + ".join(map(str, self.faults))
+
+
+def ranks_of(layout):
+    return sum(map(int, re.findall(r"\d+", layout)))
 
 
 def at(phase, step=None):
@@ -61,7 +69,7 @@ def at(phase, step=None):
 def scenario(shape, *faults, layout=str(RANKS), may_end=False):
     ends = any(fault.who in ("launcher", "all") for fault in faults)
     gone = {fault.who for fault in faults if fault.what in ("kill", "stop") and fault.who.isdigit()}
-    ends = ends or len(gone) == sum(map(int, layout.split("+")))
+    ends = ends or len(gone) == ranks_of(layout)
     return Scenario(shape, layout, faults, may_end or ends)
 
 
@@ -139,19 +147,26 @@ def disks():
     yield scenario("rounds", Fault("journal", "tear", "commit 2"))
 
 
+def networks():
+    for what in ("cut", "gap", "mute", "apart", "narrow"):
+        yield scenario("lora", Fault("host a", what, "commit 3"), layout="a:1,b:2")
+    yield scenario("full", Fault("host b", "gap", "commit 2"), Fault("coordinator", "kill", "commit 3"), layout="a:2,b:2")
+
+
 def fixed():
     shapes = ("lora", "full", "rounds", "early", "one copy")
     for number, faults in enumerate((*each_phase(), *PAIRS, *FROM_OUTSIDE)):
         yield scenario(shapes[number % len(shapes)], *faults)
     yield from islands()
     yield from disks()
+    yield from networks()
 
 
 def drawn(seed, number):
     """The `number`th of the random campaign of this seed: one to three faults anywhere."""
     source = random.Random(f"{seed}/{number}")
     layout = source.choice(("2", "3", "3", "4", "2+1", "2+2"))
-    ranks = sum(map(int, layout.split("+")))
+    ranks = ranks_of(layout)
     shape = source.choice(("lora", "lora", "full", "full", "rounds", "early", "one copy"))
     faults = []
     for _ in range(source.choice((1, 1, 2, 2, 3))):
