@@ -115,6 +115,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
   options.policy.in_rounds = config.zero_stage >= 2;
+  options.policy.skips_nonfinite = config.on_nonfinite == "skip";
   std::vector<std::string> problems;
   options.start = find_checkpoint(store, problems);
   for (const std::string& problem : problems) say(problem, true);

@@ -119,6 +119,7 @@ class Coordinator::Machine {
   void begin(const Order& order);
   void proceed(Order order);
   void settle_step();
+  std::string journal_nonfinite(const Committed& committed);
   void commit(Committed committed);
   void settle_evaluation();
   Order order_of_result();

@@ -1,4 +1,5 @@
 // Orders and votes: what follows when nothing is in hand, and what follows from all votes together.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -130,18 +131,37 @@ void Coordinator::Machine::settle_step() {
   if (const std::string problem = votes_.copy_problem(); !problem.empty()) return do_again(problem);
   Committed committed = votes_.outcome();
   if (!std::isfinite(committed.loss) || !std::isfinite(committed.grad_norm)) {
-    const std::string reason = runtime::say("step ", committed.step, ": the loss is ", committed.loss,
-                                            " and the gradient's norm ", committed.grad_norm);
-    boost::json::array micro_batches;
-    for (const LedgerEntry& entry : committed.micro_batches) {
-      boost::json::array samples(entry.samples.begin(), entry.samples.end());
-      micro_batches.push_back(boost::json::object{
-          {"micro_batch", entry.micro_batch}, {"rank", entry.rank}, {"samples", std::move(samples)}});
+    committed.is_skipped = options_.policy.skips_nonfinite;
+    const std::string problem = journal_nonfinite(committed);
+    if (!committed.is_skipped) {
+      return fail(problem + "; a lower learning_rate, a look at the step's samples in journal.jsonl or " +
+                  "on_nonfinite: skip may help");
     }
-    journal("non_finite", reason, {{"step", committed.step}, {"micro_batches", std::move(micro_batches)}});
-    return fail(reason + "; a lower learning_rate or a look at the step's samples in journal.jsonl may help");
+    say(problem + "; the step is skipped", true);
   }
   commit(std::move(committed));
+}
+
+// What was not finite, and what follows: every rank hears the same with the commit. Of a step of which every loss is
+// finite all micro-batches are named, since any may have made the gradient what it is.
+std::string Coordinator::Machine::journal_nonfinite(const Committed& committed) {
+  const std::string problem = runtime::say("step ", committed.step, ": the loss is ", committed.loss,
+                                           " and the gradient's norm ", committed.grad_norm);
+  const std::vector<std::uint32_t> by_loss = votes_.nonfinite_micro_batches();
+  boost::json::array micro_batches;
+  for (const LedgerEntry& entry : committed.micro_batches) {
+    if (!by_loss.empty() && !std::binary_search(by_loss.begin(), by_loss.end(), entry.micro_batch)) continue;
+    boost::json::array samples(entry.samples.begin(), entry.samples.end());
+    micro_batches.push_back(
+        boost::json::object{{"micro_batch", entry.micro_batch}, {"rank", entry.rank}, {"samples", std::move(samples)}});
+  }
+  journal("non_finite", problem,
+          {{"step", committed.step},
+           {"decision", committed.is_skipped ? "skip" : "stop"},
+           {"non_finite_losses", by_loss.size()},
+           {"non_finite_chunks", votes_.nonfinite_chunks().size()},
+           {"micro_batches", std::move(micro_batches)}});
+  return problem;
 }
 
 void Coordinator::Machine::commit(Committed committed) {
@@ -149,12 +169,13 @@ void Coordinator::Machine::commit(Committed committed) {
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
   committed.stamp = stamp_;
-  committed.clip_scale = clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
+  committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},
                               {"reason", "every rank has voted"},
+                              {"skipped", committed.is_skipped},
                               {"generation", stamp_.generation},
                               {"view", stamp_.view},
                               {"loss", committed.loss},
@@ -175,7 +196,8 @@ void Coordinator::Machine::commit(Committed committed) {
   const Order* order = std::get_if<Order>(&following);
   const Order given = order != nullptr ? *order : Order{.kind = Order::Kind::kWait, .step = course_.done};
   begin(given);
-  effects_.push_back(Tell{members(), Commit{stamp_, course_.done - 1, true, committed.clip_scale, given}});
+  effects_.push_back(
+      Tell{members(), Commit{stamp_, course_.done - 1, !committed.is_skipped, committed.clip_scale, given}});
   effects_.push_back(std::move(committed));
   if (order == nullptr) do_next();
 }

@@ -98,7 +98,8 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   effects_.push_back(Recovered{course_.done - 1, replayed.last.compute_seconds + replayed.last.exchange_seconds});
   if (has_voted_) {
     const Order wait{.kind = Order::Kind::kWait, .step = course_.done};
-    effects_.push_back(Tell{members(), Commit{stamp_, course_.done - 1, true, replayed.last.clip_scale, wait}});
+    effects_.push_back(
+        Tell{members(), Commit{stamp_, course_.done - 1, !replayed.last.is_skipped, replayed.last.clip_scale, wait}});
   }
   effects_.push_back(std::move(replayed.last));
   if (replayed.evaluation) effects_.push_back(*replayed.evaluation);

@@ -66,6 +66,7 @@ struct RemoveCheckpoint {
 struct Window {
   double loss_sum = 0;
   std::uint64_t steps = 0, tokens = 0;
+  std::uint64_t skipped = 0;  // steps beside those
 
   bool operator==(const Window&) const = default;
 };
@@ -83,6 +84,7 @@ struct Committed {
   std::uint64_t step = 0;  // updates done, this one included
   double epoch = 0;
   double loss = 0, grad_norm = 0, clip_scale = 1;
+  bool is_skipped = false;  // it counts, but no parameter changes: loss or norm are not finite
   std::uint64_t tokens = 0, trained_tokens = 0;
   std::vector<LedgerEntry> micro_batches;  // by index
   std::size_t ranks = 0;

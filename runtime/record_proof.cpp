@@ -31,8 +31,15 @@ std::string text(const object& entry, const char* name) {
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
-std::string digest_of(std::uint64_t generation, std::uint64_t view, const array& micro_batches) {
-  return sha256_hex(json_line(array{generation, view, micro_batches}));
+// A step that was skipped is marked so, in a commit and in a line of the ledger.
+bool is_skipped(const object& entry) {
+  const boost::json::value* value = entry.if_contains("skipped");
+  return value != nullptr && value->as_bool();
+}
+
+std::string digest_of(const object& step, const array& micro_batches) {
+  return sha256_hex(
+      json_line(array{number(step, "generation"), number(step, "view"), is_skipped(step), micro_batches}));
 }
 
 bool is_for_people(const std::string& event) {
@@ -66,7 +73,7 @@ class Course {
       require(!highest_.contains(generation), "a rollback into a generation that has commits");
       digests_.resize(step - first_);
     } else if (event == "commit") {
-      commit(step, entry.at("micro_batches").as_array());
+      commit(step, entry, entry.at("micro_batches").as_array());
     } else if (event == "succeeded" || event == "stopped" || event == "failed") {
       ended_in_.insert(term);
     }
@@ -108,7 +115,7 @@ class Course {
     launch_ = launch;
   }
 
-  void commit(std::uint64_t step, const array& micro_batches) {
+  void commit(std::uint64_t step, const object& entry, const array& micro_batches) {
     require(last_term_ > 0, "a commit before the term's beginning");
     require(step == done() + 1, say("expected a commit of step ", done() + 1, ", found one of step ", step));
     std::uint64_t& highest = highest_[generation_];
@@ -122,7 +129,7 @@ class Course {
       require(found != members_.end() && found->second.contains(rank),
               say("step ", step, ": rank ", rank, " was no member of view ", view));
     }
-    digests_.push_back(digest_of(generation_, view_, micro_batches));
+    digests_.push_back(digest_of(entry, micro_batches));
   }
 
   std::uint64_t first_ = 0, generation_ = 0, view_ = 0, last_term_ = 0, commits_ = 0;
@@ -171,7 +178,7 @@ std::string prove_line(const object& line, std::uint64_t expected, const Course&
       if (!problem.empty()) return problem;
     }
   }
-  if (digest_of(number(line, "generation"), number(line, "view"), plain) == course.digest_of_step(step)) return {};
+  if (digest_of(line, plain) == course.digest_of_step(step)) return {};
   return say("step ", step, " is not as it was committed");
 }
 
@@ -179,11 +186,12 @@ Claim prove_ledger(const std::filesystem::path& run, const Course& course, const
   // A run that began in the middle of an epoch has only the rest of that one.
   const bool counts = options.rows_of_epoch && *options.rows_of_epoch > 0 && course.first() == 0;
   Samples samples(counts ? *options.rows_of_epoch : 0);
-  std::uint64_t step = course.first();
+  std::uint64_t step = course.first(), skipped = 0;
   std::string problem;
   const std::string torn = visit_json_lines(run / "ledger.jsonl", [&](object&& line) {
     if (options.is_alive && step == course.done()) return false;
     problem = prove_line(line, ++step, course, counts ? &samples : nullptr);
+    skipped += is_skipped(line);
     return problem.empty();
   });
   if (problem.empty()) problem = torn;
@@ -193,6 +201,7 @@ Claim prove_ledger(const std::filesystem::path& run, const Course& course, const
   std::string what =
       say("ledger.jsonl: ", step - course.first(), " steps as they were committed, each micro-batch once");
   if (counts) what += say("; ", samples.total(), " samples, each once an epoch");
+  if (skipped > 0) what += say("; ", skipped, " of the steps skipped, for they were not finite");
   return {what, problem};
 }
 

@@ -31,9 +31,13 @@ void settle(Committed& committed, RunCourse& course, std::uint64_t logging_steps
   course.done = committed.step;
   committed.epoch = workload.epochs_after(course.done);
   Window& window = course.window;
-  window.loss_sum += committed.loss;
   window.tokens += committed.tokens;
-  ++window.steps;
+  if (committed.is_skipped) {
+    ++window.skipped;
+  } else {
+    window.loss_sum += committed.loss;
+    ++window.steps;
+  }
   committed.window = window;
   committed.logged =
       course.done % std::max<std::uint64_t>(1, logging_steps) == 0 || course.done == workload.total_steps;
@@ -65,10 +69,15 @@ bool is_saved_anyway(const RunPolicy& policy, std::uint64_t step) {
 }
 
 boost::json::object state_of(const RunCourse& course, const Workload& workload) {
-  return {{"best_step", course.best.step},       {"best_loss_bits", bits_of(course.best.loss)},
-          {"worse", course.best.worse},          {"window_loss_bits", bits_of(course.window.loss_sum)},
-          {"window_steps", course.window.steps}, {"window_tokens", course.window.tokens},
-          {"elements", workload.elements},       {"parameter_layout", workload.layout}};
+  return {{"best_step", course.best.step},
+          {"best_loss_bits", bits_of(course.best.loss)},
+          {"worse", course.best.worse},
+          {"window_loss_bits", bits_of(course.window.loss_sum)},
+          {"window_steps", course.window.steps},
+          {"window_tokens", course.window.tokens},
+          {"window_skipped", course.window.skipped},
+          {"elements", workload.elements},
+          {"parameter_layout", workload.layout}};
 }
 
 RunCourse course_of(const Manifest& manifest) {
@@ -83,6 +92,9 @@ RunCourse course_of(const Manifest& manifest) {
     course.window.loss_sum = double_of(state.at("window_loss_bits"));
     course.window.steps = state.at("window_steps").to_number<std::uint64_t>();
     course.window.tokens = state.at("window_tokens").to_number<std::uint64_t>();
+    if (const auto* skipped = state.if_contains("window_skipped")) {
+      course.window.skipped = skipped->to_number<std::uint64_t>();
+    }
   } catch (const std::exception&) {
     throw UserError(say("the checkpoint of step ", manifest.step, " has not the state that this program writes; ",
                         "go on from another one or begin anew"));

@@ -128,6 +128,22 @@ std::string StepVotes::parameters_problem() const {
              " than the rest");
 }
 
+std::vector<std::uint32_t> StepVotes::nonfinite_micro_batches() const {
+  std::vector<std::uint32_t> found;
+  for (const Result& result : results_) {
+    if (!std::isfinite(result.values.loss_sum)) found.push_back(result.values.index);
+  }
+  return found;
+}
+
+std::vector<std::uint64_t> StepVotes::nonfinite_chunks() const {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t chunk = 0; chunk < squares_.size(); ++chunk) {
+    if (!std::isfinite(squares_[chunk])) found.push_back(chunk);
+  }
+  return found;
+}
+
 Committed StepVotes::outcome() {
   Committed outcome;
   outcome.step = step_ + 1;

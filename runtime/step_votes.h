@@ -55,6 +55,10 @@ class StepVotes {
   // Which ranks have other parameters than the rest. Empty: all the same.
   std::string parameters_problem() const;
 
+  // Where it comes from that loss or norm are not finite: micro-batches by their loss, chunks by their gradient.
+  std::vector<std::uint32_t> nonfinite_micro_batches() const;
+  std::vector<std::uint64_t> nonfinite_chunks() const;
+
   // Everything but stamp, epoch, clip scale and window. Takes the samples along.
   Committed outcome();
 

@@ -105,6 +105,11 @@ double real(const boost::json::object& entry, const char* key) {
   return value != nullptr && value->is_number() ? value->to_number<double>() : 0;
 }
 
+bool is_skipped(const boost::json::object& entry) {
+  const boost::json::value* skipped = entry.if_contains("skipped");
+  return skipped != nullptr && skipped->is_bool() && skipped->get_bool();
+}
+
 // What this program has written, behind a checksum; numbers of another kind are an exception of Boost.JSON's.
 std::vector<LedgerEntry> micro_batches_of(const boost::json::object& entry) {
   std::vector<LedgerEntry> micro_batches;
@@ -129,6 +134,7 @@ Committed commit_of(const boost::json::object& entry, std::uint64_t step) {
   commit.loss = bits_in(entry, 0);
   commit.grad_norm = bits_in(entry, 1);
   commit.clip_scale = bits_in(entry, 2);
+  commit.is_skipped = is_skipped(entry);
   commit.tokens = number(entry, "tokens", 0);
   commit.trained_tokens = number(entry, "trained_tokens", 0);
   commit.ranks = number(entry, "ranks", 0);

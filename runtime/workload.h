@@ -39,7 +39,8 @@ struct RunPolicy {
   double max_grad_norm = 0;            // 0: no clipping
   std::uint64_t save_total_limit = 0;  // checkpoints kept, beside the best; 0: all
   std::uint32_t state_copies = 2;
-  bool in_rounds = false;  // micro-batches are dealt out one at a time
+  bool in_rounds = false;        // micro-batches are dealt out one at a time
+  bool skips_nonfinite = false;  // a step whose loss or gradient is not finite; else the run ends
 };
 
 }  // namespace cadre::runtime

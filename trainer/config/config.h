@@ -73,6 +73,7 @@ struct Config {
   std::optional<std::int64_t> warmup_steps;
   double weight_decay = 0;
   double max_grad_norm = 1.0;             // 0: no clipping
+  std::string on_nonfinite = "stop";      // stop | skip
   std::string optimizer = "adamw_torch";  // adamw_torch | adamw_torch_fused (the same update) | sgd
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   double sgd_momentum = 0;

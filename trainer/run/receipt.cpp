@@ -13,11 +13,21 @@ namespace {
 
 // What may change between two starts of one run: where things lie, when to log and save, and what one kernel serves.
 // The content of a base or adapter that has moved is compared by its hash.
-constexpr std::array kFreeKeys = {
-    "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_steps",
-    "save_steps", "saves_per_epoch",      "save_total_limit",       "dataset_prepared_path",
-    "report_to",  "base_model",           "lora_model_dir",         "attn_implementation",
-    "zero_stage", "state_copies"};
+constexpr std::array kFreeKeys = {"output_dir",
+                                  "overwrite_output_dir",
+                                  "resume_from_checkpoint",
+                                  "logging_steps",
+                                  "save_steps",
+                                  "saves_per_epoch",
+                                  "save_total_limit",
+                                  "dataset_prepared_path",
+                                  "report_to",
+                                  "base_model",
+                                  "lora_model_dir",
+                                  "attn_implementation",
+                                  "zero_stage",
+                                  "state_copies",
+                                  "on_nonfinite"};
 
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);

@@ -19,6 +19,11 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
+// Not a number where every step was skipped.
+double mean_loss(const runtime::Window& window) {
+  return window.loss_sum / static_cast<double>(window.steps);
+}
+
 std::uint64_t step_of(const boost::json::object& line) {
   const auto* step = line.if_contains("step");
   return step != nullptr && step->is_int64() && step->as_int64() > 0 ? static_cast<std::uint64_t>(step->as_int64()) : 0;
@@ -59,10 +64,12 @@ void Recorder::committed(const runtime::Committed& commit) {
                              {"view", entry.view},
                              {"samples", std::move(samples)}});
   }
-  ledger_->write({{"step", commit.step},
-                  {"generation", commit.stamp.generation},
-                  {"view", commit.stamp.view},
-                  {"micro_batches", std::move(micro_batches)}});
+  boost::json::object line{{"step", commit.step},
+                           {"generation", commit.stamp.generation},
+                           {"view", commit.stamp.view},
+                           {"micro_batches", std::move(micro_batches)}};
+  if (commit.is_skipped) line["skipped"] = true;
+  ledger_->write(line);
 
   const Clock::time_point now = Clock::now();
   const double last = seconds_between(last_, now), seconds = seconds_between(window_begin_, now);
@@ -76,7 +83,7 @@ void Recorder::committed(const runtime::Committed& commit) {
           {{"step", commit.step},
            {"max_steps", total_steps_},
            {"loss", commit.loss},
-           {"mean_loss", commit.window.loss_sum / static_cast<double>(commit.window.steps)},
+           {"mean_loss", mean_loss(commit.window)},
            {"learning_rate", learning_rate},
            {"grad_norm", commit.grad_norm},
            {"tokens_per_second", static_cast<double>(window_tokens_) / std::max(seconds, 1e-9)},
@@ -90,7 +97,7 @@ void Recorder::committed(const runtime::Committed& commit) {
 }
 
 void Recorder::write_metrics(const runtime::Committed& commit, double learning_rate, double seconds) {
-  const double loss = commit.window.loss_sum / static_cast<double>(commit.window.steps);
+  const double loss = mean_loss(commit.window);
   const double speed = static_cast<double>(window_tokens_) / std::max(seconds, 1e-9);
   if (tensorboard_) {
     const auto step = static_cast<std::int64_t>(commit.step);
@@ -100,16 +107,18 @@ void Recorder::write_metrics(const runtime::Committed& commit, double learning_r
     tensorboard_->scalar("train/grad_norm", step, commit.grad_norm, now);
     tensorboard_->scalar("train/tokens_per_second", step, speed, now);
   }
-  metrics_->write({{"step", commit.step},
-                   {"epoch", commit.epoch},
-                   {"loss", loss},
-                   {"learning_rate", learning_rate},
-                   {"grad_norm", commit.grad_norm},
-                   {"tokens", commit.window.tokens},
-                   {"tokens_per_second", speed},
-                   {"seconds", seconds},
-                   {"compute_share", window_compute_seconds_ / std::max(seconds, 1e-9)},
-                   {"ranks", commit.ranks}});
+  boost::json::object line{{"step", commit.step},
+                           {"epoch", commit.epoch},
+                           {"loss", loss},
+                           {"learning_rate", learning_rate},
+                           {"grad_norm", commit.grad_norm},
+                           {"tokens", commit.window.tokens},
+                           {"tokens_per_second", speed},
+                           {"seconds", seconds},
+                           {"compute_share", window_compute_seconds_ / std::max(seconds, 1e-9)},
+                           {"ranks", commit.ranks}};
+  if (commit.window.skipped > 0) line["skipped"] = commit.window.skipped;
+  metrics_->write(line);
 }
 
 void Recorder::evaluated(const runtime::EvaluationDone& evaluation) {

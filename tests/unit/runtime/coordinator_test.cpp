@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/run_course.h"
 #include "tests/unit/runtime/simulated_world.h"
 
 namespace cadre::runtime {
@@ -339,6 +340,41 @@ TEST(Coordinator, NonFiniteGradientsEndTheRun) {
   EXPECT_THAT(world.finished->reason, HasSubstr("the gradient's norm inf; a lower learning_rate"));
   EXPECT_THAT(world.events, Contains("non_finite 2"));
   EXPECT_EQ(world.done(), 1U);
+}
+
+TEST(Coordinator, StepsThatAreNotFiniteCanBeSkipped) {
+  for (std::size_t ranks = 1; ranks <= 4; ++ranks) {
+    SimulatedWorld world(options_for(ranks, {.max_grad_norm = 1, .skips_nonfinite = true}), workload_of(6, 6), ranks);
+    world.nonfinite = {1, 2, 5};
+    start(world, ranks);
+    world.run();
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(6));
+    std::vector<bool> skipped;
+    for (const Committed& commit : world.commits) skipped.push_back(commit.is_skipped);
+    EXPECT_THAT(skipped, ElementsAre(false, true, true, false, false, true));
+    EXPECT_THAT(world.events, ElementsAre("started 0", "view 0", "non_finite 2", "non_finite 3", "non_finite 6",
+                                          "checkpoint 6", "succeeded 6"));
+    EXPECT_THAT(world.warnings, Contains(HasSubstr("the step is skipped")));
+  }
+}
+
+TEST(Coordinator, SkippedStepsAreNoneOfAWindowsLoss) {
+  RunCourse course;
+  const Workload workload = workload_of(4, 6);
+  for (const bool is_skipped : {false, true, false}) {
+    Committed step;
+    step.step = course.done + 1;
+    step.loss = is_skipped ? std::nan("") : 2;
+    step.is_skipped = is_skipped;
+    step.tokens = 10;
+    settle(step, course, 4, workload);
+  }
+  EXPECT_EQ(course.window, (Window{.loss_sum = 4, .steps = 2, .tokens = 30, .skipped = 1}));
+  Manifest manifest{.step = 3};
+  manifest.state = state_of(course, workload);
+  EXPECT_EQ(course_of(manifest).window, course.window);
 }
 
 TEST(Coordinator, OldStampsAndSecondVotesAreCountedAndDropped) {

@@ -89,6 +89,7 @@ std::uint64_t SimulatedWorld::expected_parameters(std::uint64_t steps) const {
   std::uint64_t parameters = kSeededParameters;
   for (std::uint64_t step = 0; step < steps; ++step) {
     double squares = 0;
+    if (nonfinite.count(step) != 0) continue;
     for (std::uint64_t c = 0; c < ChunkSpace{workload_.elements}.count(); ++c) squares += squares_of(step, c);
     parameters = parameters_after(parameters, step, clip_scale_of(std::sqrt(squares), options_.policy.max_grad_norm));
   }
@@ -353,7 +354,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
     EXPECT_EQ(commit->stamp.view, rank.stamp.view);
     if (commit->step + 1 == rank.done && commit->stamp.term > rank.stamp.term) return;  // said again
     EXPECT_EQ(commit->step, rank.done);
-    rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
+    if (commit->apply) rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
     ++rank.done;
     if (gathering.count(rank.number) == 0) obey(rank, commit->next);
   } else if (const auto* proceed = std::get_if<Proceed>(&message)) {
@@ -416,7 +417,8 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
     }
     Prepared vote{rank.stamp, order.step, {}, {}, rank.parameters};
     for (const std::uint64_t chunk : placement.chunks_of(rank.index, 0)) {
-      vote.norms.push_back({chunk, squares_of(order.step, chunk)});
+      const bool is_finite = chunk != 0 || nonfinite.count(order.step) == 0;
+      vote.norms.push_back({chunk, is_finite ? squares_of(order.step, chunk) : std::nan("")});
     }
     const std::size_t copies = std::min<std::size_t>(options_.policy.state_copies, rank.members);
     for (std::size_t copy = 0; copy < copies; ++copy) {

@@ -82,6 +82,7 @@ class SimulatedWorld {
   std::set<std::uint64_t> damaged;  // checkpoints that are there
   std::set<Rank> slow_disks;        // their shards are not there yet
   std::function<void(SimulatedRank&, Prepared&)> change_vote;
+  std::set<std::uint64_t> nonfinite;                          // steps, from 0, whose gradient is not a number
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
   bool publishes_at_once = true;
