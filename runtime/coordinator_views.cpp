@@ -178,6 +178,8 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  // Who was gathering, or was getting state, has perhaps not come to the order that asked for its shard.
+  give_up_snapshots(std::nullopt, "its view ended before all shards were there");
   effects_.push_back(Tell{members(), Fence{stamp_}});
 }
 
