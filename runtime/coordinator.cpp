@@ -251,7 +251,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
     return;
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
-  effects_.push_back(GiveUpCheckpoint{message.step});
+  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp.view});
   checkpoint_failed(*snapshots_.failed(message.step), reason);
   if (phase_ == Phase::kWaiting) do_next();
 }

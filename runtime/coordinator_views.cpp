@@ -105,8 +105,9 @@ void Coordinator::Machine::check_progress() {
   const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
-      effects_.push_back(GiveUpCheckpoint{step});
-      checkpoint_failed(*snapshots_.failed(step), "a shard did not come in time");
+      const std::optional<Snapshot> snapshot = snapshots_.failed(step);
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp.view});
+      checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();
   }
