@@ -289,6 +289,16 @@ void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
 
 void Coordinator::Machine::on(Connection, Peer&, Heartbeat&&) {}
 
+void Coordinator::Machine::on(Connection, Peer& peer, PeerLost&& message) {
+  const auto accused = view_.index_of(message.peer);
+  const bool counts = peer.is == Peer::Is::kMember && message.stamp == view_.stamp && phase_ != Phase::kFencing;
+  if (!counts || !accused || *accused == peer.index || connections_[*accused] == 0) {
+    ++ignored_;
+    return;
+  }
+  complaints_.add(peer.member.rank, message.peer, now_);
+}
+
 // ---- the end and the record
 
 void Coordinator::Machine::fail(const std::string& reason, RunOutcome outcome) {

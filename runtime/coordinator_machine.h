@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/chunks.h"
+#include "runtime/complaints.h"
 #include "runtime/coordinator.h"
 #include "runtime/evaluation_votes.h"
 #include "runtime/placement.h"
@@ -71,6 +72,7 @@ class Coordinator::Machine {
   void on(Connection from, Peer& peer, Note&& message);
   void on(Connection from, Peer& peer, Heartbeat&& message);
   void on(Connection from, Peer& peer, Rejoin&& message);
+  void on(Connection from, Peer& peer, PeerLost&& message);
   // Of this view, from a member, when it is awaited; else it is counted and dropped.
   bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
   // False when the member was broken, and is now lost.
@@ -82,6 +84,7 @@ class Coordinator::Machine {
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
   void check_progress();
+  void check_complaints();
   void lose(Connection connection, const std::string& reason);
   // Closes it first.
   void drop(Connection connection, const std::string& reason);
@@ -178,6 +181,9 @@ class Coordinator::Machine {
   std::string fenced_because_;
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
+
+  Complaints complaints_;
+  bool connected_anew_ = false;  // since the last commit, because of one
 
   Snapshots snapshots_;
   std::string newest_folder_;      // what the ranks go back to; empty: the seeded start

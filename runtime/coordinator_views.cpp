@@ -96,6 +96,16 @@ void Coordinator::Machine::check_limits() {
     }
   }
   if (options_.progress_limit.count() > 0) check_progress();
+  if (!finished()) check_complaints();
+}
+
+// Of two that do not reach each other one must go, once a new view has not brought their connection back.
+void Coordinator::Machine::check_complaints() {
+  const std::optional<Rank> accused = complaints_.verdict(now_);
+  if (!accused) return;
+  const std::string problem = runtime::say("rank ", *accused, " cannot be reached by other ranks");
+  if (!std::exchange(connected_anew_, true)) return fence(problem);
+  put_out(connections_[*view_.index_of(*accused)], problem);
 }
 
 void Coordinator::Machine::check_progress() {
@@ -156,6 +166,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
+  complaints_.forget(rank);
   --live_;
   remove_holder(residency_, rank);
   if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
@@ -179,6 +190,7 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  complaints_.clear();
   // Who was still gathering when the loss came never gets to the snapshot that was ordered with the last commit.
   std::vector<std::uint64_t> missed = snapshots_.that_miss(std::nullopt);
   std::erase_if(missed, [this](std::uint64_t step) { return step != course_.done; });

@@ -62,8 +62,12 @@ void Worker::run() {
 void Worker::attempt(const std::function<void()>& work) {
   try {
     work();
-  } catch (const comm::CommError&) {
+  } catch (const comm::CommError& error) {
     // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
+    if (error.peer() >= 0 && place_) {
+      const runtime::View& view = place_->view;
+      tell(runtime::PeerLost{view.stamp, view.members.at(static_cast<std::size_t>(error.peer())).rank});
+    }
   } catch (const runtime::UserError& error) {
     tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
   } catch (const c10::Error& error) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/complaints.h"
 #include "runtime/placement.h"
 #include "tests/unit/runtime/simulated_world.h"
 
@@ -230,6 +231,44 @@ TEST(CoordinatorRecovery, WhatWasDamagedSinceItWasPublishedIsNotGoneBackTo) {
     EXPECT_EQ(world.rollbacks[0].from_start, damaged.size() > 1);
     EXPECT_THAT(world.checkpoints, Contains(4U)) << "it was taken again";
     EXPECT_THAT(world.damaged, testing::IsEmpty());
+  }
+}
+
+// Both reach the coordinator. A new view may bring their connection back; if not, one goes.
+TEST(CoordinatorRecovery, OfTwoThatDoNotReachEachOtherOneGoes) {
+  for (const bool back : {true, false}) {
+    SimulatedWorld world = world_of(4, true, 1);
+    const auto complain = [&] {
+      world.gathering = {1, 2, 3};
+      world.run();
+      ASSERT_FALSE(world.finished);
+      const Stamp stamp = world.coordinator().view().stamp;
+      for (const auto& [accuser, accused] : {std::pair{1, 3}, {2, 3}, {3, 1}}) {
+        world.send(static_cast<Rank>(accuser), PeerLost{stamp, static_cast<Rank>(accused)});
+      }
+      world.gathering.clear();
+      world.pass(std::chrono::milliseconds(500));
+      EXPECT_EQ(world.coordinator().view().stamp, stamp) << "the others may complain of another one";
+      world.pass(Complaints::kGrace);
+    };
+    complain();
+    EXPECT_EQ(world.alive(), 4U);
+    if (!back) {
+      const Stamp stamp = world.coordinator().view().stamp;
+      world.run([&](SimulatedWorld& w) {
+        w.silent = w.coordinator().view().stamp > stamp ? std::set<Rank>{0} : std::set<Rank>{};
+      });
+      world.silent.clear();
+      for (const auto& [accuser, accused] : {std::pair{1, 3}, {2, 3}, {3, 1}}) {
+        world.send(static_cast<Rank>(accuser), PeerLost{world.coordinator().view().stamp, static_cast<Rank>(accused)});
+      }
+      world.pass(std::chrono::milliseconds(500) + Complaints::kGrace);
+      EXPECT_EQ(world.rank(3), nullptr);
+    }
+    world.run();
+    expect_success(world);
+    EXPECT_EQ(world.alive(), back ? 4U : 3U);
+    EXPECT_TRUE(world.rollbacks.empty());
   }
 }
 

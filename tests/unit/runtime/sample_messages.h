@@ -30,6 +30,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Note{true, "a line"},
       Rejoin{member, stamp, 8, true, {100, {{10, 8, 3}}, 12, std::uint64_t{7} << 40, "d1"}},
       Heartbeat{},
+      PeerLost{stamp, 3},
   };
 }
 
