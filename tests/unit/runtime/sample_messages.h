@@ -29,8 +29,8 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Failed{true, std::string(1000, 'x')},
       Note{true, "a line"},
       Rejoin{member, stamp, 8, true, {100, {{10, 8, 3}}, 12, std::uint64_t{7} << 40, "d1"}},
-      Heartbeat{},
       PeerLost{stamp, 3},
+      Heartbeat{},
   };
 }
 
