@@ -101,7 +101,7 @@ PAIRS = (
     (Fault("1", "kill", at("committed")), Fault("coordinator", "kill", at("committed"))),
     (Fault("2", "kill", at("gather")), Fault("coordinator", "kill", at("apply"))),
     (Fault("1", "kill", at("forward")), Fault("coordinator", "kill", at("recovery"))),
-    (Fault("1", "kill", at("forward")), Fault("2", "kill", at("recovery")), Fault("coordinator", "kill", at("recovery"))),
+    (Fault("1", "kill", at("forward")), Fault("2", "kill", at("recovery")), Fault("coordinator", "kill", "commit 5")),
     (Fault("0", "kill", at("shard")), Fault("coordinator", "kill", at("checkpoint"))),
     (Fault("0", "kill", at("end")), Fault("1", "kill", at("end"))),
     (Fault("0", "kill", at("end")), Fault("coordinator", "kill", at("end"))),
