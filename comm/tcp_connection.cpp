@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "comm/tcp_path.h"
 #include "runtime/error.h"
 
 namespace cadre::comm {
@@ -32,13 +33,15 @@ TcpConnection::TcpConnection(StreamSocket socket, Events& events, std::chrono::m
     : socket_(std::move(socket)),
       events_(events),
       drain_deadline_(drain_deadline),
-      drain_timer_(socket_.get_executor()) {
+      drain_timer_(socket_.get_executor()),
+      path_timer_(socket_.get_executor()) {
   socket_.native_non_blocking(true);
 }
 
 void TcpConnection::enter(runtime::Stamp stamp, Lane& lane) {
   stamp_ = stamp;
   lane_ = &lane;
+  watch_path();
   progress();
 }
 
@@ -70,6 +73,17 @@ void TcpConnection::watch_draining() {
   });
 }
 
+// The other machine's kernel acknowledges what comes, also for a process that is stopped or reads nothing: where it
+// does not, the network between is cut, though both may reach the coordinator.
+void TcpConnection::watch_path() {
+  path_timer_.expires_after(std::chrono::seconds(1));
+  path_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+    if (error || self->closed_ || self->lane_ == nullptr) return;
+    if (is_path_cut(self->socket_.native_handle())) return self->lose("does not answer: the network between is cut");
+    self->watch_path();
+  });
+}
+
 void TcpConnection::progress() {
   if (closed_) return;
   held_ = false;
@@ -84,6 +98,7 @@ void TcpConnection::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);
   drain_timer_.cancel();
+  path_timer_.cancel();
 }
 
 void TcpConnection::lose(const std::string& reason, Loss loss) {

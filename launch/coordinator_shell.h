@@ -44,6 +44,10 @@ class CoordinatorShell : public runtime::ControlHandler {
   void on_close(runtime::Connection connection, runtime::ChannelEnd why) override;
 
   runtime::CoordinatorOptions find_start();
+  // Any thread.
+  runtime::CoordinatorOptions::Start find_checkpoint(const runtime::CheckpointStore& store,
+                                                     std::vector<std::string>& problems) const;
+  void look_for_checkpoint();
   void perform(runtime::Effects effects);
   void perform(runtime::Effect& effect);
   void tell(const runtime::Tell& effect);

@@ -34,7 +34,13 @@ class Scratch {
     std::error_code ignored;
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  const std::string& path() const { return path_; }
+  // Islands that begin at the same time would make the same folders, and one of them would fail.
+  std::string of_island(std::uint32_t number) const {
+    const std::string folder = runtime::say(path_, "/", number);
+    std::error_code ignored;  // mpirun says what it cannot make
+    if (!path_.empty()) std::filesystem::create_directory(folder, ignored);
+    return path_.empty() ? path_ : folder;
+  }
 
  private:
   std::string path_;
@@ -187,7 +193,7 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
                                          .ranks = spec.ranks,
                                          .rank_command = plan_.rank,
                                          .variables = names_of(plan_.environment),
-                                         .scratch = is_local ? scratch_.path() : "",
+                                         .scratch = is_local ? scratch_.of_island(number) : "",
                                          .is_root = geteuid() == 0},
                              .environment = plan_.environment},
       logs_,

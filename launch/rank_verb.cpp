@@ -6,6 +6,7 @@
 #include "launch/mpi_boot.h"
 #include "launch/pinning.h"
 #include "launch/verbs.h"
+#include "runtime/failpoints.h"
 #include "runtime/local_address.h"
 #include "runtime/run_lock.h"
 #include "trainer/config/load.h"
@@ -14,6 +15,8 @@
 namespace cadre::launch {
 
 int run_rank(const MpiBoot& mpi) {
+  runtime::arm_failpoints(std::to_string(mpi.run_rank()));
+  runtime::reach(runtime::Failpoint::kStart, 0);
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
   at::set_num_threads(static_cast<int>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();

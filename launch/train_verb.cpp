@@ -13,6 +13,7 @@
 #include "launch/rank_count.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "trainer/run/recorder.h"
 #include "trainer/run/run_setup.h"
 
@@ -85,6 +86,7 @@ int end_run(run::RunSetup& setup, const LaunchResult& ended, bool quiet, run::Pr
     return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
   };
   const std::string outcome = text("outcome"), reason = ended.reason.empty() ? text("reason") : ended.reason;
+  runtime::reach(runtime::Failpoint::kEnd, 0);
   if (outcome == "succeeded") {
     run::RunResult result{.of = text("of"), .steps = ended.result.at("step").to_number<std::uint64_t>()};
     for (const auto& [name, hash] : ended.result.at("sha256").as_object()) {
@@ -140,6 +142,7 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Fla
   const std::uint32_t ranks = total_ranks(islands);
   if (ranks > 1)
     progress.note(runtime::say(ranks, " ranks on ", islands.size(), islands.size() == 1 ? " host" : " hosts"));
+  runtime::reach(runtime::Failpoint::kStart, 0);
   LaunchPlan plan{.islands = islands,
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
@@ -174,6 +177,7 @@ int train(Arguments arguments) {
     return kDone;
   }
   remember_early_signals();
+  runtime::arm_failpoints("launcher");
   run::Progress progress(run::Progress::style_for_stderr(flags.quiet));
   run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
   try {

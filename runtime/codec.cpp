@@ -100,6 +100,9 @@ auto fields(Is<Heartbeat> auto&) {
 auto fields(Is<Rejoin> auto& it) {
   return std::tie(it.self, it.stamp, it.committed, it.is_ready, it.workload);
 }
+auto fields(Is<PeerLost> auto& it) {
+  return std::tie(it.stamp, it.peer);
+}
 auto fields(Is<Welcome> auto& it) {
   return std::tie(it.stamp, it.rank, it.incarnation);
 }

@@ -103,7 +103,7 @@ class ControlClient::Control {
 
   // One connection after the other, until there shall be or can be no other.
   asio::awaitable<void> live() {
-    co_await connect(options_.connect_deadline);
+    co_await connect(options_.connect_deadline, options_.connect_deadline);
     for (;;) {
       std::optional<ChannelEnd> end;
       try {
@@ -120,7 +120,7 @@ class ControlClient::Control {
 
   asio::awaitable<void> reconnect(ChannelEnd end) {
     try {
-      co_await connect(options_.reconnect_deadline);
+      co_await connect(options_.reconnect_deadline, options_.nobody_deadline);
     } catch (const ControlLost& lost) {
       throw ControlLost(say("the connection to the coordinator is lost: ", describe(end), "; ", lost.what()));
     }
@@ -142,8 +142,10 @@ class ControlClient::Control {
     }
   }
 
-  asio::awaitable<void> connect(std::chrono::milliseconds limit) {
+  // `nobody_limit`: while nobody listens at any address.
+  asio::awaitable<void> connect(std::chrono::milliseconds limit, std::chrono::milliseconds nobody_limit) {
     const Clock::time_point until = Clock::now() + limit;
+    somebody_listened_ = Clock::now();
     std::chrono::milliseconds pause = kFirstPause;
     boost::system::error_code error;
     for (;;) {
@@ -153,8 +155,10 @@ class ControlClient::Control {
         if (failure.empty()) co_return;
         failures += say(failures.empty() ? "" : "; ", describe(options_.endpoints[i]), ": ", failure);
       }
-      if (Clock::now() + pause >= until) {
-        throw ControlLost(say("the coordinator cannot be reached within ", limit.count(),
+      const bool is_over = Clock::now() - somebody_listened_ > nobody_limit;
+      if (Clock::now() + pause >= until || is_over) {
+        throw ControlLost(say("the coordinator cannot be reached within ",
+                              std::min(limit, is_over ? nobody_limit : limit).count(),
                               " ms: ", failures.empty() ? "no address is given" : failures));
       }
       pause_.expires_after(pause);
@@ -176,6 +180,7 @@ class ControlClient::Control {
       co_await channel_->open(options_.token, ControlChannel::Role::kRank);
     } catch (const ChannelError& error) {
       failure = error.what();
+      if (error.end() != ChannelEnd::kNobody) somebody_listened_ = Clock::now();
     }
     deadline_.cancel();
     co_return failure;
@@ -238,7 +243,7 @@ class ControlClient::Control {
   std::uint64_t term_ = 0;  // the highest that was heard of
   bool authenticated_ = false, finishing_ = false;
   bool is_refused_ = false;  // by the last message
-  Clock::time_point heard_;
+  Clock::time_point heard_, somebody_listened_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -36,6 +36,8 @@ struct ControlClientOptions {
   std::chrono::milliseconds connect_deadline{60000};  // for all attempts together: the coordinator may start later
   // Likewise after a loss: the coordinator's supervisor starts it again within a second.
   std::chrono::milliseconds reconnect_deadline{30000};
+  // While a coordinator is to be started again, its supervisor listens: when nobody does, the run is over.
+  std::chrono::milliseconds nobody_deadline{2000};
   std::chrono::milliseconds attempt_deadline{5000};  // for one, handshake included
   std::chrono::milliseconds heartbeat{1000};
   std::chrono::milliseconds silence_limit{30000};  // the coordinator answers every heartbeat

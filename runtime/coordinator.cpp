@@ -54,6 +54,11 @@ Effects Coordinator::on_checkpoint_published(std::uint64_t step, const std::stri
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now) {
+  machine_->checkpoint_found(found, now);
+  return machine_->take_effects();
+}
+
 bool Coordinator::finished() const {
   return machine_->finished();
 }
@@ -251,7 +256,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
     return;
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
-  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp.view});
+  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp});
   checkpoint_failed(*snapshots_.failed(message.step), reason);
   if (phase_ == Phase::kWaiting) do_next();
 }
@@ -284,6 +289,16 @@ void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
 }
 
 void Coordinator::Machine::on(Connection, Peer&, Heartbeat&&) {}
+
+void Coordinator::Machine::on(Connection, Peer& peer, PeerLost&& message) {
+  const auto accused = view_.index_of(message.peer);
+  const bool counts = peer.is == Peer::Is::kMember && message.stamp == view_.stamp && phase_ != Phase::kFencing;
+  if (!counts || !accused || *accused == peer.index || connections_[*accused] == 0) {
+    ++ignored_;
+    return;
+  }
+  complaints_.add(peer.member.rank, message.peer, now_);
+}
 
 // ---- the end and the record
 

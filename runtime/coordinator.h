@@ -74,6 +74,8 @@ class Coordinator {
   Effects on_stop(const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.
   Effects on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+  // The answer to FindCheckpoint; an empty folder: there is none, only the seeded start.
+  Effects on_checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
 
   // For the live plan and tests.
   bool finished() const;

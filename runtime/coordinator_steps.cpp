@@ -146,6 +146,7 @@ void Coordinator::Machine::settle_step() {
 
 void Coordinator::Machine::commit(Committed committed) {
   failed_once_ = false;
+  connected_anew_ = false;
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
   committed.stamp = stamp_;

@@ -137,8 +137,15 @@ struct Rejoin {
   bool operator==(const Rejoin&) const = default;
 };
 
+// This rank lost its connection to another member of its view, or cannot make one.
+struct PeerLost {
+  Stamp stamp = {};
+  Rank peer = 0;
+  bool operator==(const PeerLost&) const = default;
+};
+
 using MemberMessage = std::variant<Join, Ready, Progress, Prepared, Evaluated, Report, ShardWritten, ShardFailed,
-                                   ResultWritten, Failed, Note, Heartbeat, Rejoin>;
+                                   ResultWritten, Failed, Note, Heartbeat, Rejoin, PeerLost>;
 
 // ---- coordinator → rank
 

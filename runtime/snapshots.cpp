@@ -53,6 +53,11 @@ std::vector<std::uint64_t> Snapshots::that_miss(std::optional<Rank> rank) const 
   return steps;
 }
 
+void Snapshots::go_back(std::uint64_t step) {
+  last_ = step;
+  published_.erase(published_.upper_bound(step), published_.end());
+}
+
 std::vector<std::uint64_t> Snapshots::to_remove(std::uint64_t limit, std::set<std::uint64_t> kept) const {
   return checkpoints_to_remove(published_, static_cast<std::size_t>(limit), kept);
 }

@@ -50,8 +50,8 @@ class Snapshots {
   std::optional<Snapshot> failed(std::uint64_t step);
   // Those that cannot be completed without `rank`, or at all (no rank); not those that are being published.
   std::vector<std::uint64_t> that_miss(std::optional<Rank> rank) const;
-  // A run went back to `step`: later ones may be ordered again.
-  void go_back(std::uint64_t step) { last_ = step; }
+  // A run went back to `step`: later ones may be ordered again, and were damaged where they are there.
+  void go_back(std::uint64_t step);
 
   // Which of those that are there go, `newest` just having been published. `kept` stays besides.
   std::vector<std::uint64_t> to_remove(std::uint64_t limit, std::set<std::uint64_t> kept) const;

@@ -2,12 +2,16 @@
 
 #include <utility>
 
+#include "runtime/failpoints.h"
+
 namespace cadre::run {
 namespace {
 
 runtime::MemberMessage write_job(const CheckpointWriter::Job& job) {
   try {
+    runtime::reach(runtime::Failpoint::kCheckpoint, job.step);
     const runtime::Shard shard = write_state_shard(job.folder, job.name, job.snapshot);
+    runtime::reach(runtime::Failpoint::kShard, job.step);
     return runtime::ShardWritten{
         .stamp = job.stamp, .step = job.step, .file = shard.file, .sha256 = shard.sha256, .bytes = shard.bytes};
   } catch (const std::exception& error) {

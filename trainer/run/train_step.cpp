@@ -6,13 +6,16 @@
 #include "comm/all_gather.h"
 #include "runtime/digest.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "trainer/run/gradient_front.h"
 
 namespace cadre::run {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using runtime::Failpoint;
 using runtime::Range;
+using runtime::reach;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -99,6 +102,7 @@ std::span<const float> TrainStep::gradient() const {
 void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
   work.parts.interruption.check();
   const Span span(trace_, "compute", step_ + 1, micro_batch);
+  reach(Failpoint::kForward, step_);
   const Clock::time_point begin = Clock::now();
   runtime::MicroBatchResult result = compute_micro_batch(
       *state_.decoder, state_.prepared.train, work.step.micro_batches.at(micro_batch), micro_batch, trained_tokens_,
@@ -107,6 +111,7 @@ void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
        .lora_dropout = state_.config.lora_dropout,
        .checkpointing = state_.config.gradient_checkpointing});
   compute_seconds_ += seconds_since(begin);
+  reach(Failpoint::kBackward, step_);
   work.tell(runtime::Progress{.stamp = work.parts.view.stamp, .step = step_, .result = result});
   results_[micro_batch] = std::move(result);
 }
@@ -173,6 +178,7 @@ void TrainStep::exchange(const Work& work) {
     }
   }
   if (!rank_sum_.empty()) work.reduction.contribute(rank_sum_);
+  reach(Failpoint::kExchange, step_);
   const Span span(trace_, "exchange", step_ + 1);
   reduced_ = work.reduction.finish();
 }
@@ -228,12 +234,16 @@ void TrainStep::apply(const runtime::Commit& commit) {
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
     const Span span(trace_, "apply", step_ + 1);
-    for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
+    for (const auto& [chunk, sum] : reduced_) {
+      state_.optimizer.apply(chunk, sum.values, update);
+      reach(Failpoint::kApply, step_);
+    }
   }
   reset();
 }
 
 void TrainStep::gather(const ViewParts& parts) {
+  reach(Failpoint::kGather, step_);
   const Span span(trace_, "gather", step_ + 1);
   const at::Tensor& values = state_.decoder->parameters().values();
   comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,

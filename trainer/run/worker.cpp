@@ -4,10 +4,15 @@
 
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "runtime/match.h"
 #include "trainer/run/result.h"
 
 namespace cadre::run {
+
+using runtime::Failpoint;
+using runtime::reach;
+
 struct Worker::Place {
   runtime::View view;
   std::uint32_t self = 0;
@@ -44,6 +49,7 @@ void Worker::run() {
   const auto* welcome = std::get_if<runtime::Welcome>(&answer);
   CADRE_CHECK(welcome != nullptr, "a Join is answered by Welcome or Refused");
   take_name(*welcome);
+  reach(Failpoint::kJoin, 0);
   attempt([this] { load(); });
   for (bool goes_on = true; goes_on;) {
     const runtime::CoordinatorMessage message = next_message();
@@ -56,8 +62,12 @@ void Worker::run() {
 void Worker::attempt(const std::function<void()>& work) {
   try {
     work();
-  } catch (const comm::CommError&) {
+  } catch (const comm::CommError& error) {
     // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
+    if (error.peer() >= 0 && place_) {
+      const runtime::View& view = place_->view;
+      tell(runtime::PeerLost{view.stamp, view.members.at(static_cast<std::size_t>(error.peer())).rank});
+    }
   } catch (const runtime::UserError& error) {
     tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
   } catch (const c10::Error& error) {
@@ -86,6 +96,7 @@ void Worker::load() {
   options_.self.endpoints = transport_->endpoints();
   rejoin_.workload = workload_of(*state_);
   rejoin_.is_ready = true;
+  reach(Failpoint::kLoad, 0);
   introduce();
   tell(runtime::Ready{.workload = rejoin_.workload, .endpoints = options_.self.endpoints});
 }
@@ -169,6 +180,7 @@ std::vector<std::uint64_t> Worker::chunks_here() const {
 // everybody all parameters, since the view before may have ended while they were gathered.
 void Worker::go_on() {
   state_->optimizer.hold_also(chunks_here());
+  reach(Failpoint::kMove, committed_);
   move_state(residency_, parts(), state_->optimizer);
   step_->gather(parts());
 }
@@ -176,6 +188,7 @@ void Worker::go_on() {
 void Worker::commit(const runtime::Commit& message) {
   // A new coordinator says again what the one before it said last.
   if (message.step + 1 == committed_) return;
+  reach(Failpoint::kCommitted, message.step);
   is_at_start_ = false;
   step_->apply(message);
   committed_ = message.step + 1;
@@ -201,8 +214,7 @@ bool Worker::perform(const runtime::Order& order) {
   if (order.snapshot) take_snapshot(order.step);
   switch (order.kind) {
     case runtime::Order::Kind::kTrain:
-      tell(step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); }));
-      has_voted_ = true;
+      train(order);
       return true;
     case runtime::Order::Kind::kEvaluate:
       evaluate(order);
@@ -218,6 +230,14 @@ bool Worker::perform(const runtime::Order& order) {
   return true;
 }
 
+void Worker::train(const runtime::Order& order) {
+  runtime::Prepared vote =
+      step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); });
+  reach(Failpoint::kPrepared, order.step);
+  tell(std::move(vote));
+  has_voted_ = true;
+}
+
 void Worker::evaluate(const runtime::Order& order) {
   const Span span(trace_.get(), "evaluate", order.step);
   const auto units = static_cast<std::uint32_t>(state_->evaluation.size());
@@ -225,6 +245,7 @@ void Worker::evaluate(const runtime::Order& order) {
   runtime::Evaluated answer{.stamp = place_->view.stamp, .step = order.step};
   for (std::uint32_t unit = mine.begin; unit < mine.end; ++unit) {
     interruption_.check();
+    reach(Failpoint::kEvaluate, order.step);
     answer.units.push_back(
         evaluate_unit(*state_->decoder, state_->prepared.validation, state_->evaluation[unit], unit));
   }
@@ -234,7 +255,7 @@ void Worker::evaluate(const runtime::Order& order) {
 void Worker::take_snapshot(std::uint64_t step) {
   const Span span(trace_.get(), "snapshot", step);
   const std::filesystem::path folder = runtime::staging_folder(
-      std::filesystem::path(state_->config.output_dir) / "checkpoints", step, place_->view.stamp.view);
+      std::filesystem::path(state_->config.output_dir) / "checkpoints", step, place_->view.stamp);
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
   if (owned.empty()) return;
   writer_->write({.folder = folder,
@@ -256,6 +277,7 @@ void Worker::write_the_result(const runtime::Order& order) {
   runtime::ResultWritten answer{.stamp = place_->view.stamp, .of = order.reason};
   const std::filesystem::path folder = state_->config.output_dir;
   answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
+  reach(Failpoint::kEnd, order.step);
   verify_result(folder, state_->base, state_->held_rows(), decoder);
   tell(std::move(answer));
 }
@@ -270,6 +292,7 @@ void Worker::report(const runtime::Fence&) {
     answer.held = step_->held();
     answer.results = step_->results();
   }
+  reach(Failpoint::kRecovery, committed_);
   tell(std::move(answer));
 }
 

@@ -54,6 +54,7 @@ class Worker {
   void commit(const runtime::Commit& message);
   std::vector<std::uint64_t> chunks_here() const;
   bool perform(const runtime::Order& order);
+  void train(const runtime::Order& order);
   void evaluate(const runtime::Order& order);
   void start_over();
   void take_snapshot(std::uint64_t step);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/complaints.h"
 #include "runtime/placement.h"
 #include "tests/unit/runtime/simulated_world.h"
 
@@ -176,6 +177,99 @@ TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   expect_success(world);
   ASSERT_EQ(world.rollbacks.size(), 1U);
   EXPECT_EQ(world.rollbacks[0].generation, 1U);
+}
+
+// A rank may be lost when it has written its shard, and others have not even heard that they shall.
+TEST(CoordinatorRecovery, ASnapshotThatNotAllHaveBegunIsTakenAgain) {
+  for (const Rank slow : {1, 2}) {
+    SimulatedWorld world = world_of(3, true, 1);
+    world.run([&](SimulatedWorld& w) {
+      if (w.done() == 1) w.gathering = {slow};
+    });
+    EXPECT_FALSE(world.finished);
+    EXPECT_EQ(world.done(), 2U);
+    world.gathering.clear();
+    world.kill(0);
+    world.run();
+    expect_success(world);
+    EXPECT_TRUE(world.rollbacks.empty());
+    EXPECT_THAT(world.events, Contains("checkpoint 2"));
+  }
+}
+
+// Its parameters are the result, and nobody has them any more.
+TEST(CoordinatorRecovery, ALossBeforeTheBestStepIsOnTheDiskIsARollback) {
+  for (const bool counts : {false, true}) {
+    CoordinatorOptions options = options_for(3, true);
+    options.policy.patience = counts ? 9 : 0;
+    SimulatedWorld world(options, workload_of(kSteps, 8));
+    world.validation_loss = [](std::uint64_t step) { return step == 3 ? 1.0 : 10.0; };
+    for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      w.slow_disks = w.done() == 3 && !killed ? std::set<Rank>{1} : std::set<Rank>{};
+      if (w.done() == 5 && !std::exchange(killed, true)) w.kill(1);
+    });
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(counts ? 3 : kSteps));
+    EXPECT_EQ(world.rollbacks.size(), counts ? 1U : 0U);
+  }
+}
+
+TEST(CoordinatorRecovery, WhatWasDamagedSinceItWasPublishedIsNotGoneBackTo) {
+  for (const std::set<std::uint64_t>& damaged : {std::set<std::uint64_t>{4}, {2, 3, 4}}) {
+    SimulatedWorld world = world_of(4, true, 3);
+    bool killed = false;
+    world.run([&](SimulatedWorld& w) {
+      if (w.done() < 5 || w.checkpoints.count(4) == 0 || std::exchange(killed, true)) return;
+      w.damaged = damaged;
+      for (const Rank rank : {0, 1, 3}) w.kill(rank);
+    });
+    expect_success(world);
+    ASSERT_EQ(world.rollbacks.size(), 1U);
+    EXPECT_EQ(world.rollbacks[0].step, damaged.size() == 1 ? 3U : 0U);
+    EXPECT_EQ(world.rollbacks[0].from_start, damaged.size() > 1);
+    EXPECT_THAT(world.checkpoints, Contains(4U)) << "it was taken again";
+    EXPECT_THAT(world.damaged, testing::IsEmpty());
+  }
+}
+
+// Both reach the coordinator. A new view may bring their connection back; if not, one goes.
+TEST(CoordinatorRecovery, OfTwoThatDoNotReachEachOtherOneGoes) {
+  for (const bool back : {true, false}) {
+    SimulatedWorld world = world_of(4, true, 1);
+    const auto complain = [&] {
+      world.gathering = {1, 2, 3};
+      world.run();
+      ASSERT_FALSE(world.finished);
+      const Stamp stamp = world.coordinator().view().stamp;
+      for (const auto& [accuser, accused] : {std::pair{1, 3}, {2, 3}, {3, 1}}) {
+        world.send(static_cast<Rank>(accuser), PeerLost{stamp, static_cast<Rank>(accused)});
+      }
+      world.gathering.clear();
+      world.pass(std::chrono::milliseconds(500));
+      EXPECT_EQ(world.coordinator().view().stamp, stamp) << "the others may complain of another one";
+      world.pass(Complaints::kGrace);
+    };
+    complain();
+    EXPECT_EQ(world.alive(), 4U);
+    if (!back) {
+      const Stamp stamp = world.coordinator().view().stamp;
+      world.run([&](SimulatedWorld& w) {
+        w.silent = w.coordinator().view().stamp > stamp ? std::set<Rank>{0} : std::set<Rank>{};
+      });
+      world.silent.clear();
+      for (const auto& [accuser, accused] : {std::pair{1, 3}, {2, 3}, {3, 1}}) {
+        world.send(static_cast<Rank>(accuser), PeerLost{world.coordinator().view().stamp, static_cast<Rank>(accused)});
+      }
+      world.pass(std::chrono::milliseconds(500) + Complaints::kGrace);
+      EXPECT_EQ(world.rank(3), nullptr);
+    }
+    world.run();
+    expect_success(world);
+    EXPECT_EQ(world.alive(), back ? 4U : 3U);
+    EXPECT_TRUE(world.rollbacks.empty());
+  }
 }
 
 // Before the first vote after a load, what a survivor has may be of before.

@@ -29,6 +29,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Failed{true, std::string(1000, 'x')},
       Note{true, "a line"},
       Rejoin{member, stamp, 8, true, {100, {{10, 8, 3}}, 12, std::uint64_t{7} << 40, "d1"}},
+      PeerLost{stamp, 3},
       Heartbeat{},
   };
 }

@@ -102,11 +102,17 @@ bool SimulatedWorld::deliver_one() {
     if (rank.alive && !rank.outbox.empty() && silent.count(rank.number) == 0) talking.push_back(&rank);
   }
   // The shell's answer comes at any time too.
-  const std::size_t choices = talking.size() + (publishes_at_once && !to_publish_.empty() ? 1 : 0);
+  const bool publishes = publishes_at_once && !to_publish_.empty();
+  const std::size_t choices = talking.size() + (publishes || is_asked_for_checkpoint_ ? 1 : 0);
   if (choices == 0) return false;
   const std::size_t chosen = random_() % choices;
   if (chosen == talking.size()) {
-    publish_pending();
+    if (publishes) {
+      publish_pending();
+    } else {
+      is_asked_for_checkpoint_ = false;
+      apply(coordinator_->on_checkpoint_found(find_checkpoint(), now_));
+    }
     return true;
   }
   SimulatedRank& rank = *talking[chosen];
@@ -130,7 +136,8 @@ void SimulatedWorld::publish_pending() {
   to_publish_.pop_front();
   const std::string problem = publishing ? publishing(step) : "";
   if (problem.empty()) {
-    EXPECT_TRUE(checkpoints.insert(step).second) << "two checkpoints of step " << step;
+    EXPECT_TRUE(damaged.erase(step) > 0 || checkpoints.count(step) == 0) << "two checkpoints of step " << step;
+    checkpoints.insert(step);
   }
   apply(coordinator_->on_checkpoint_published(step, problem, now_));
 }
@@ -153,16 +160,24 @@ void SimulatedWorld::restart_coordinator() {
   options.end = history_.end;
   options.before = history_;
   options.published = checkpoints;
-  for (const Manifest& manifest : manifests) {
-    if (checkpoints.count(manifest.step) == 0 || manifest.step < options.start.manifest.step) continue;
-    options.start = {"/run/checkpoints/" + checkpoint_name(manifest.step), manifest};
-  }
+  options.start = find_checkpoint();
+  is_asked_for_checkpoint_ = false;
   expected_step_ = options.start.folder.empty() ? 0 : options.start.manifest.step;
   coordinator_.reset();
   coordinator_.emplace(std::move(options), now_);
   for (auto& [connection, rank] : std::exchange(ranks_, {})) {
     if (rank.alive && !rank.ended) connect_anew(std::move(rank));
   }
+}
+
+CoordinatorOptions::Start SimulatedWorld::find_checkpoint() const {
+  CoordinatorOptions::Start found = options_.start;
+  for (const Manifest& manifest : manifests) {
+    const bool whole = checkpoints.count(manifest.step) != 0 && damaged.count(manifest.step) == 0;
+    if (!whole || manifest.step < found.manifest.step) continue;
+    found = {"/run/checkpoints/" + checkpoint_name(manifest.step), manifest};
+  }
+  return found;
 }
 
 void SimulatedWorld::connect_anew(SimulatedRank rank) {
@@ -262,6 +277,8 @@ void SimulatedWorld::apply(Effects&& effects) {
       EXPECT_FALSE(publish->shards.empty());
       manifests.push_back(publish->manifest);
       to_publish_.push_back(publish->manifest.step);
+    } else if (std::holds_alternative<FindCheckpoint>(effect)) {
+      is_asked_for_checkpoint_ = true;
     } else if (auto* remove = std::get_if<RemoveCheckpoint>(&effect)) {
       EXPECT_EQ(checkpoints.erase(remove->step), 1U) << remove->step;
     } else if (auto* committed = std::get_if<Committed>(&effect)) {
@@ -329,6 +346,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
       } else {
         EXPECT_EQ(step_of_checkpoint(name), view->order.step);
         EXPECT_EQ(checkpoints.count(view->order.step), 1U);
+        EXPECT_EQ(damaged.count(view->order.step), 0U);
         rank.parameters = saved_parameters_.at(view->order.step);
       }
       rank.held.clear();
@@ -341,7 +359,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
     EXPECT_EQ(commit->step, rank.done);
     rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
     ++rank.done;
-    obey(rank, commit->next);
+    if (gathering.count(rank.number) == 0) obey(rank, commit->next);
   } else if (const auto* proceed = std::get_if<Proceed>(&message)) {
     if (proceed->next.kind != Order::Kind::kEnd) {
       EXPECT_EQ(proceed->stamp, rank.stamp);
@@ -363,7 +381,7 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
   EXPECT_EQ(order.step, rank.done);
   const ChunkSpace chunks{workload_.elements};
   const Placement placement = place(rank.view, chunks.count(), options_.policy.state_copies);
-  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty()) {
+  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty() && slow_disks.count(rank.number) == 0) {
     saved_parameters_[rank.done] = rank.parameters;
     const std::string problem = writing ? writing(rank.number, rank.done) : "";
     if (problem.empty()) {

@@ -77,7 +77,10 @@ class SimulatedWorld {
 
   // ---- knobs
   std::function<double(std::uint64_t step)> validation_loss = [](std::uint64_t step) { return 10.0 / (1.0 + step); };
-  std::set<Rank> silent;  // their messages do not arrive
+  std::set<Rank> silent;            // their messages do not arrive
+  std::set<Rank> gathering;         // they have the last commit and come to nothing that follows, until a fence
+  std::set<std::uint64_t> damaged;  // checkpoints that are there
+  std::set<Rank> slow_disks;        // their shards are not there yet
   std::function<void(SimulatedRank&, Prepared&)> change_vote;
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
@@ -106,6 +109,8 @@ class SimulatedWorld {
  private:
   void apply(Effects&& effects);
   void connect_anew(SimulatedRank rank);
+  // The newest that is there and whole.
+  CoordinatorOptions::Start find_checkpoint() const;
   void receive(SimulatedRank& rank, const CoordinatorMessage& message);
   void obey(SimulatedRank& rank, const Order& order);
   void check(const Committed& committed);
@@ -120,6 +125,7 @@ class SimulatedWorld {
   std::map<Connection, SimulatedRank> ranks_;
   std::map<std::uint64_t, std::uint64_t> saved_parameters_;  // by step
   std::deque<std::uint64_t> to_publish_;
+  bool is_asked_for_checkpoint_ = false;
   std::set<std::pair<std::uint64_t, std::uint64_t>> committed_;  // (generation, step)
   std::optional<std::uint64_t> journaled_commit_;
   std::uint64_t expected_step_ = 0;

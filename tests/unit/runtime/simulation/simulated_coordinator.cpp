@@ -41,14 +41,18 @@ runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
     options.end = history.end;
   }
   options.term = term_ = history.last_term + 1;
-  if (!disk.checkpoints.empty()) {
-    const auto& [step, checkpoint] = *disk.checkpoints.rbegin();
-    options.start = {.folder = cluster_.folder_of(step), .manifest = checkpoint.manifest};
-    start_step_ = step;
-  }
+  options.start = newest_checkpoint();
+  if (!options.start.folder.empty()) start_step_ = options.start.manifest.step;
   if (history.launch != options.launch && history.committed > start_step_) ++options.last_generation;
   cluster_.trace([&] { return runtime::say("coordinator of term ", term_, ", from step ", start_step_); });
   return options;
+}
+
+runtime::CoordinatorOptions::Start SimulatedCoordinator::newest_checkpoint() const {
+  const auto& checkpoints = cluster_.disk().checkpoints;
+  if (checkpoints.empty()) return {};
+  const auto& [step, checkpoint] = *checkpoints.rbegin();
+  return {.folder = cluster_.folder_of(step), .manifest = checkpoint.manifest};
 }
 
 void SimulatedCoordinator::tick() {
@@ -171,7 +175,16 @@ void SimulatedCoordinator::on(runtime::Publish& effect) {
 }
 
 void SimulatedCoordinator::on(runtime::GiveUpCheckpoint& effect) {
-  post([this, effect] { cluster_.disk().staging.erase({effect.step, effect.view}); });
+  const SimulatedDisk::Staging folder{effect.step, {.generation = effect.stamp.generation, .view = effect.stamp.view}};
+  post([this, folder] { cluster_.disk().staging.erase(folder); });
+}
+
+void SimulatedCoordinator::on(runtime::FindCheckpoint&) {
+  post([this] {
+    after(1ms, [this, found = newest_checkpoint()] {
+      if (!has_exited_) perform(machine_->on_checkpoint_found(found, clock_.now()));
+    });
+  });
 }
 
 void SimulatedCoordinator::on(runtime::RemoveCheckpoint& effect) {

@@ -32,6 +32,7 @@ class SimulatedCoordinator : public CoordinatorEnd {
 
  private:
   runtime::CoordinatorOptions find_start();
+  runtime::CoordinatorOptions::Start newest_checkpoint() const;  // an empty folder: there is none
   void tick();
   void perform(runtime::Effects effects);
   void on(runtime::Tell& effect);
@@ -39,6 +40,7 @@ class SimulatedCoordinator : public CoordinatorEnd {
   void on(runtime::Journal& effect);
   void on(runtime::Publish& effect);
   void on(runtime::GiveUpCheckpoint& effect);
+  void on(runtime::FindCheckpoint& effect);
   void on(runtime::RemoveCheckpoint& effect);
   void on(runtime::Committed& effect);
   void on(runtime::EvaluationDone& effect);

@@ -48,7 +48,7 @@ runtime::TermHistory SimulatedDisk::history() const {
 std::string SimulatedDisk::publish(const runtime::Manifest& manifest, const std::vector<runtime::Shard>& shards,
                                    std::uint64_t chunks) {
   SavedCheckpoint checkpoint{.manifest = manifest};
-  const Staging folder{manifest.step, manifest.view};
+  const Staging folder{manifest.step, {.generation = manifest.generation, .view = manifest.view}};
   const auto& staged = staging[folder];
   for (const runtime::Shard& shard : shards) {
     const auto found = staged.find(shard.file);

@@ -41,7 +41,7 @@ class SimulatedDisk {
   // Empty, or why it is not there.
   std::string publish(const runtime::Manifest& manifest, const std::vector<runtime::Shard>& shards,
                       std::uint64_t chunks);
-  using Staging = std::pair<std::uint64_t, std::uint64_t>;            // step and view
+  using Staging = std::pair<std::uint64_t, runtime::Stamp>;           // step, and the order's
   std::map<Staging, std::map<std::string, StateShard>> staging = {};  // by name
   std::map<std::uint64_t, SavedCheckpoint> checkpoints = {};          // by step
 

@@ -335,9 +335,10 @@ void SimulatedRank::take_snapshot(const Order& order, Continuation then) {
                                         self_.rank, ".", self_.incarnation, ".safetensors");
   const Duration lasts = cluster_.time_to_write();
   writer_free_ = clock_.now() + lasts;
-  after(lasts, [this, stamp, name, step = order.step, shard = std::move(shard)] {
+  const SimulatedDisk::Staging folder{order.step, {.generation = stamp.generation, .view = stamp.view}};
+  after(lasts, [this, stamp, folder, name, step = order.step, shard = std::move(shard)] {
     if (at_ == At::kEnded) return;
-    if (const std::string problem = cluster_.write_shard({step, stamp.view}, name, shard); !problem.empty()) {
+    if (const std::string problem = cluster_.write_shard(folder, name, shard); !problem.empty()) {
       client_.send(runtime::ShardFailed{stamp, step, problem});
     } else {
       client_.send(runtime::ShardWritten{stamp, step, name, shard.sha256, 100});

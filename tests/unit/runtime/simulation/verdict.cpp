@@ -167,6 +167,7 @@ std::string SimulatedCluster::describe(const ControlLink& link, const runtime::M
           [](const runtime::Failed& m) { return "failed: " + m.reason; },
           [](const runtime::Note&) { return std::string("note"); },
           [](const runtime::Heartbeat&) { return std::string("beat"); },
+          [](const runtime::PeerLost& m) { return runtime::say("cannot reach rank ", m.peer); },
           [](const runtime::Rejoin& m) {
             return runtime::say("rejoin as ", m.self.rank, ".", m.self.incarnation, ", view ", m.stamp.view,
                                 ", committed ", m.committed, m.is_ready ? ", ready" : "");
