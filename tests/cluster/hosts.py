@@ -33,7 +33,6 @@ class Hosts:
         self.network = network
         self.key = secrets.token_hex(3)  # interface names have 15 bytes
 
-
     def __enter__(self):
         try:
             self.make()
@@ -47,6 +46,13 @@ class Hosts:
 
     def address(self, name):
         return f"{self.network}.{2 + self.names.index(name)}"
+
+    def address_here(self):
+        return f"{self.network}.1"
+
+    def has(self, name, pid):
+        """Whether this process runs on that host."""
+        return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat(f"/run/netns/{self.namespace(name)}").st_ino
 
     def namespace(self, name):
         return f"cadre-{self.key}-{name}"
