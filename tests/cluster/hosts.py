@@ -82,10 +82,10 @@ class Hosts:
         ip("link", "set", f"cv{self.key}{name}", "down")
 
     def remote_shell(self, folder, hides=None):
-        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> a folder that is empty there."""
+        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> folders that are empty there."""
         cases = []
         for name in self.names:
-            hide = f"mount -t tmpfs none '{hides[name]}'; " if hides and name in hides else ""
+            hide = "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
             cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
         script = pathlib.Path(folder) / "remote_shell"

@@ -47,7 +47,9 @@ class Training(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.scratch = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        cls.rows = tiny_base.write_jsonl(cls.scratch / "rows.jsonl", tiny_base.rows(200))
+        cls.data = cls.scratch / "data"
+        cls.data.mkdir()
+        cls.rows = tiny_base.write_jsonl(cls.data / "rows.jsonl", tiny_base.rows(200))
         cls.expected = bits(cls.train_here("one", "--ranks", 1))
 
     @classmethod
