@@ -16,7 +16,7 @@ namespace {
 
 // The server may flush gigabytes to its disk before it answers.
 constexpr std::chrono::minutes kSilence{10};
-constexpr std::chrono::seconds kConnect{30};
+constexpr std::chrono::seconds kConnect{10};
 
 }  // namespace
 
