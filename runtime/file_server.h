@@ -43,7 +43,7 @@ struct FileServerOptions {
 };
 
 // One thread, "files".
-class FileServer : private ControlHandler {
+class FileServer : public ControlHandler {
  public:
   // RunError when it cannot listen.
   explicit FileServer(FileServerOptions options);

@@ -132,6 +132,13 @@ class TrainingTest(Training):
                     os.kill(pid, number)
         self.disturb("ranks", kill, {2, 3})
 
+    def test_a_hosts_mpirun_is_killed(self):
+        def kill(live):
+            mpirun, = (pid for pid, words in marked(live.mark).items()
+                       if words.startswith("mpirun ") and self.hosts.address("b") in words)
+            os.kill(mpirun, signal.SIGKILL)
+        self.disturb("mpirun", kill, {2, 3})
+
     def test_a_host_is_cut_off(self):
         """Nothing closes its connections: the heartbeat limit tells."""
         journal = self.disturb("cut", lambda live: self.hosts.cut("b"), {2, 3})
