@@ -279,7 +279,11 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   if (message.user_can_mend && !is_elsewhere) return fail(reason, RunOutcome::kUserError);
   const RunOutcome outcome = message.user_can_mend ? RunOutcome::kUserError : RunOutcome::kFailed;
   const std::string where = is_elsewhere ? " on " + peer.member.host : "";
-  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, where, ": ", reason),
+  // The launcher has loaded the same before.
+  const bool lacks_files = is_elsewhere && message.user_can_mend && phase_ == Phase::kGathering;
+  const std::string mend =
+      lacks_files ? "; every host needs base_model at the path that it has on the launch node" : "";
+  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, where, ": ", reason, mend),
        outcome);
 }
 

@@ -6,25 +6,11 @@ import pathlib
 import signal
 import socket
 import struct
-import sys
-import tempfile
 import unittest
-from unittest import mock
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from training import Training, bits
 
-import program  # noqa: E402
-import tiny_base  # noqa: E402
-from hosts import Hosts, why_not  # noqa: E402
-from program import (DATA, DONE, RESUMABLE, Live, cadre, ledger, losses, marked, needs_data, read_lines,  # noqa: E402
-                     sha256, wait_until, write_config)
-
-REASON = why_not()
-STEPS = 30
-
-
-def bits(run):
-    return sha256(run / "adapter_model.safetensors"), losses(run), ledger(run)
+from program import DONE, RESUMABLE, cadre, marked, read_lines
 
 
 def listening_addresses(pid):
@@ -41,59 +27,6 @@ def listening_addresses(pid):
     return found
 
 
-class Training(unittest.TestCase):
-    """What the tests of this suite share: the data, the hosts, and the bits of one rank that nobody disturbs."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        cls.data = cls.scratch / "data"
-        cls.data.mkdir()
-        cls.rows = tiny_base.write_jsonl(cls.data / "rows.jsonl", tiny_base.rows(200))
-        cls.expected = bits(cls.train_here("one", "--ranks", 1))
-
-    @classmethod
-    def config(cls, name, **more):
-        run = cls.scratch / name
-        return write_config(cls.scratch / f"{name}.yaml", **tiny_base.lora(DATA / "stories260k_hf", run, cls.rows, **{
-            "micro_batch_size": 1, "global_batch_size": 10, "max_steps": STEPS, "lora_r": 32, "lora_alpha": 32,
-            "lora_dropout": 0.1, "lora_target_modules": "all-linear", "val_set_size": 20, "eval_steps": 10,
-            "save_steps": 7, **more})), run
-
-    @classmethod
-    def train_here(cls, name, *options):
-        config, run = cls.config(name)
-        ended = cadre("train", config, *options)
-        assert ended.code == DONE, ended.err
-        return run
-
-    def setUp(self):
-        self.hosts = self.enterContext(Hosts(["a", "b"]))
-
-    def start(self, config, hosts, hides=None):
-        """`hosts`: ranks by name."""
-        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(folder, hides))}
-        with mock.patch.dict(program.ENVIRONMENT, agent):
-            return self.enterContext(Live("train", config, "--hosts", ",".join(
-                f"{self.hosts.address(name)}:{ranks}" for name, ranks in hosts.items())))
-
-    def ranks_on(self, live, name):
-        return [pid for pid in live.processes("rank") if self.hosts.has(name, pid)]
-
-    def check_end(self, live, run, code=DONE):
-        ended = live.end()
-        log = (run / "logs" / "launcher.log").read_text()
-        self.assertEqual(ended.code, code, (ended.err, log))
-        wait_until(lambda: not marked(live.mark))
-        if code == DONE:
-            self.assertEqual(bits(run), self.expected)
-            self.assertEqual(cadre("verify", run).code, DONE)
-        return ended
-
-
-@unittest.skipIf(REASON, REASON)
-@needs_data("stories260k_hf")
 class TrainingTest(Training):
     def test_undisturbed(self):
         config, run = self.config("two-hosts")
@@ -111,19 +44,25 @@ class TrainingTest(Training):
         for ranks in (2, 4):
             self.assertEqual(bits(self.train_here(f"here-{ranks}", "--ranks", ranks)), self.expected)
 
-    def disturb(self, name, what, lost):
+    def disturb(self, name, what, lost=None):
+        """`lost`: the ranks; without it, the one whose process `what` returns."""
         config, run = self.config(name)
         live = self.start(config, {"a": 2, "b": 2})
         self.assertTrue(live.wait_for_line(r"step 4/"))
-        what(live)
+        victim = what(live)
         self.check_end(live, run)
         journal = read_lines(run / "journal.jsonl")
+        lost = lost or {line["rank"] for line in journal if line["event"] == "joined" and line["pid"] == victim}
         self.assertEqual({line["rank"] for line in journal if line["event"] == "lost"}, lost)
         self.assertEqual({line["generation"] for line in journal}, {0})  # nobody went back to a checkpoint
         return journal
 
     def test_a_rank_is_killed(self):
-        self.disturb("rank", lambda live: os.kill(self.ranks_on(live, "b")[-1], signal.SIGKILL), {3})
+        def kill(live):
+            victim = self.ranks_on(live, "b")[0]
+            os.kill(victim, signal.SIGKILL)
+            return victim
+        self.disturb("rank", kill)
 
     def test_a_hosts_ranks_are_killed(self):
         def kill(live):

@@ -6,14 +6,12 @@ import signal
 import unittest
 from unittest import mock
 
-import program
+from training import DATA, Training, program
+
 from program import RESUMABLE, USER_MUST_MEND, read_lines, shards
 from test_coordinator import coordinator_of
-from test_training import DATA, REASON, Training, bits, needs_data
 
 
-@unittest.skipIf(REASON, REASON)
-@needs_data("stories260k_hf")
 class UnsharedFolderTest(Training):
     def setUp(self):
         super().setUp()
@@ -36,7 +34,8 @@ class UnsharedFolderTest(Training):
         self.assertNotIn("a does not share", ended.err)
         self.assertNotIn("prepared here once more", ended.err)
         for checkpoint in (run / "checkpoints").iterdir():
-            self.assertEqual({path.name.split("rank-")[1][0] for path in shards(checkpoint)} & {"2", "3"}, {"2", "3"})
+            writers = {path.name.split("rank-")[1][0] for path in shards(checkpoint)}
+            self.assertTrue(writers & {"2", "3"}, writers)  # there are fewer chunks than ranks
 
     def test_all_hosts_are_apart(self):
         """Also the result is sent; and the data, which they do not have."""

@@ -81,17 +81,6 @@ void Worker::begin_trace() {
   trace_ = std::make_unique<Trace>(files_.folder() / "trace", options_.self.rank, options_.self.incarnation);
 }
 
-// Of a host that does not see the run's folder, the model is what it must have of its own.
-void Worker::load_state_of_rank() {
-  try {
-    state_ = load_rank_state(options_.config, options_.chat_template_date, prepared_elsewhere());
-  } catch (const runtime::UserError& error) {
-    if (files_.are_shared()) throw;
-    throw runtime::UserError(
-        runtime::say(error.what(), "; every host needs base_model at the path that the launch ", "node has it at"));
-  }
-}
-
 std::optional<data::Prepared> Worker::prepared_elsewhere() {
   if (files_.are_shared()) return std::nullopt;
   std::string problem;
@@ -103,7 +92,7 @@ std::optional<data::Prepared> Worker::prepared_elsewhere() {
 void Worker::load() {
   if (options_.trace) begin_trace();
   const Span span(trace_.get(), "load", 0);
-  load_state_of_rank();
+  state_ = load_rank_state(options_.config, options_.chat_template_date, prepared_elsewhere());
   step_ = std::make_unique<TrainStep>(*state_, trace_.get());
   transport_ = options_.make_transport(options_.self);
   writer_ =

@@ -45,7 +45,6 @@ class Worker {
 
   void attempt(const std::function<void()>& work);
   void load();
-  void load_state_of_rank();
   void begin_trace();
   std::optional<data::Prepared> prepared_elsewhere();
   void take_name(const runtime::Welcome& welcome);

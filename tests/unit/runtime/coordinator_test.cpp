@@ -295,11 +295,12 @@ TEST(Coordinator, AFailureElsewhereNamesTheHost) {
   for (const Rank rank : {0U, 1U}) {
     SimulatedWorld world(options, workload_of(2, 4));
     start(world, 2);
-    while (world.coordinator().view().size() == 0) world.deliver_one();
+    for (int joins = 0; joins < 4; ++joins) world.deliver_one();
     world.send(rank, Failed{true, "base: there is no such folder"});
     EXPECT_EQ(world.finished->outcome, RunOutcome::kUserError);
-    EXPECT_EQ(world.finished->reason,
-              rank == 0 ? "base: there is no such folder" : "rank 1 on host-2: base: there is no such folder");
+    EXPECT_EQ(world.finished->reason, rank == 0 ? "base: there is no such folder"
+                                                : "rank 1 on host-2: base: there is no such folder; every host "
+                                                  "needs base_model at the path that it has on the launch node");
   }
 }
 

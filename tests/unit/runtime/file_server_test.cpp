@@ -39,7 +39,7 @@ std::size_t entries(const fs::path& folder) {
   return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), {}));
 }
 
-class Files : public ::testing::Test {
+class FileServing : public ::testing::Test {
  protected:
   const ScratchFolder scratch_;
   const fs::path run_ = scratch_.path() / "run", here_ = scratch_.path() / "here";
@@ -68,7 +68,7 @@ class Files : public ::testing::Test {
   }
 };
 
-TEST_F(Files, AFileIsCopiedHere) {
+TEST_F(FileServing, AFileIsCopiedHere) {
   for (const std::size_t bytes :
        {std::size_t{0}, std::size_t{1}, std::size_t{kFilePieceBytes}, std::size_t{3 * kFilePieceBytes + 1}}) {
     fill(run_ / "prepared" / "rows", pattern(bytes));
@@ -78,7 +78,7 @@ TEST_F(Files, AFileIsCopiedHere) {
   }
 }
 
-TEST_F(Files, AShardArrivesWhole) {
+TEST_F(FileServing, AShardArrivesWhole) {
   for (const std::size_t bytes :
        {std::size_t{0}, std::size_t{1}, std::size_t{kFilePieceBytes}, std::size_t{3 * kFilePieceBytes + 1}}) {
     FileClient it = client();
@@ -93,7 +93,7 @@ TEST_F(Files, AShardArrivesWhole) {
   }
 }
 
-TEST_F(Files, SeveralAtOnce) {
+TEST_F(FileServing, SeveralAtOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {
@@ -107,7 +107,7 @@ TEST_F(Files, SeveralAtOnce) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST_F(Files, WhatIsNotFinishedDisappears) {
+TEST_F(FileServing, WhatIsNotFinishedDisappears) {
   {
     FileClient it = client();
     FileUpload upload(it, (staging_ / "shard").string());
@@ -119,7 +119,7 @@ TEST_F(Files, WhatIsNotFinishedDisappears) {
   EXPECT_EQ(entries(staging_), 0u);
 }
 
-TEST_F(Files, WhatTheLaunchNodeHasNotIsSaid) {
+TEST_F(FileServing, WhatTheLaunchNodeHasNotIsSaid) {
   FileClient it = client();
   const std::string path = (run_ / "prepared" / "none").string();
   EXPECT_EQ(problem_of([&] { it.fetch(path, here_ / "none"); }),
@@ -130,14 +130,14 @@ TEST_F(Files, WhatTheLaunchNodeHasNotIsSaid) {
   EXPECT_EQ(content_of(here_ / "rows"), "goes on");
 }
 
-TEST_F(Files, WhatTheDiskRefusesIsSaid) {
+TEST_F(FileServing, WhatTheDiskRefusesIsSaid) {
   fill(run_ / "checkpoints", "no folder");
   FileClient it = client();
   FileUpload upload(it, (staging_ / "shard").string());
   EXPECT_NE(problem_of([&] { upload.finish(); }).find("cannot be made: "), std::string::npos);
 }
 
-TEST_F(Files, AServerThatEndsEndsWhatWaits) {
+TEST_F(FileServing, AServerThatEndsEndsWhatWaits) {
   FileClient it = client();
   FileUpload upload(it, (staging_ / "shard").string());
   const std::string content = pattern(kFilePieceBytes);
@@ -147,7 +147,7 @@ TEST_F(Files, AServerThatEndsEndsWhatWaits) {
 }
 
 // What no rank of this program says, by the raw messages.
-class HostileFiles : public Files {
+class HostileFileServing : public FileServing {
  protected:
   std::string answer_to(const MemberMessage& message) {
     connection_->send(message);
@@ -155,14 +155,14 @@ class HostileFiles : public Files {
     return std::get<FileAnswer>(answer).problem;
   }
   void SetUp() override {
-    Files::SetUp();
+    FileServing::SetUp();
     connection_.emplace(
         ControlClientOptions{.endpoints = server_->endpoints(), .token = kToken, .limits = kFileChannelLimits});
   }
   std::optional<ControlClient> connection_;
 };
 
-TEST_F(HostileFiles, PiecesOutOfOrderAreRefused) {
+TEST_F(HostileFileServing, PiecesOutOfOrderAreRefused) {
   const std::string path = (staging_ / "shard").string();
   EXPECT_NE(answer_to(WriteFile{path, 5, "x"}), "");
   EXPECT_EQ(answer_to(WriteFile{path, 0, "x"}), "");
@@ -171,7 +171,7 @@ TEST_F(HostileFiles, PiecesOutOfOrderAreRefused) {
   EXPECT_NE(answer_to(FinishFile{(staging_ / "other").string(), 1, sha256_hex("x")}), "");
 }
 
-TEST_F(HostileFiles, WhatIsNotWhatWasSentDoesNotAppear) {
+TEST_F(HostileFileServing, WhatIsNotWhatWasSentDoesNotAppear) {
   const std::string path = (staging_ / "shard").string();
   for (const FinishFile& end : {FinishFile{path, 2, sha256_hex("x")}, FinishFile{path, 1, sha256_hex("y")}}) {
     EXPECT_EQ(answer_to(WriteFile{path, 0, "x"}), "");
@@ -180,7 +180,7 @@ TEST_F(HostileFiles, WhatIsNotWhatWasSentDoesNotAppear) {
   }
 }
 
-TEST_F(HostileFiles, AnEndlessPieceIsNotMade) {
+TEST_F(HostileFileServing, AnEndlessPieceIsNotMade) {
   fill(run_ / "prepared" / "rows", pattern(3 * kFilePieceBytes));
   connection_->send(ReadFile{(run_ / "prepared" / "rows").string(), 0, ~std::uint32_t{0}});
   EXPECT_EQ(std::get<FileAnswer>(connection_->next()).bytes.size(), kFilePieceBytes);
@@ -188,7 +188,7 @@ TEST_F(HostileFiles, AnEndlessPieceIsNotMade) {
   EXPECT_EQ(std::get<FileAnswer>(connection_->next()).bytes, "");
 }
 
-TEST_F(HostileFiles, WhoAsksForSomethingElseIsClosed) {
+TEST_F(HostileFileServing, WhoAsksForSomethingElseIsClosed) {
   connection_->send(Join{});
   EXPECT_THROW(connection_->next(), ControlLost);
 }

@@ -30,10 +30,10 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Failed{true, std::string(1000, 'x')},
       Note{true, "a line"},
       Rejoin{member, stamp, 8, true, {100, {{10, 8, 3}}, 12, std::uint64_t{7} << 40, "d1"}},
-      Heartbeat{},
       ReadFile{"/runs/a/checkpoints/step-00000004/manifest.json", 1 << 20, 4096},
       WriteFile{"/runs/a/result.json", ~std::uint64_t{0}, std::string("a\0b", 3)},
       FinishFile{"/runs/a/result.json", 3, "00ff"},
+      Heartbeat{},
   };
 }
 
