@@ -47,7 +47,7 @@ class UnsharedFolderTest(Training):
     def test_stopped_and_resumed(self):
         config, run = self.config("apart-stopped")
         live = self.start(config, {"a": 2, "b": 2}, hides={"b": [run]})
-        self.assertTrue(live.wait_for_line(r"step 4/"))
+        self.wait_for_step(live, 4)
         live.send(signal.SIGTERM)
         self.check_end(live, run, RESUMABLE)
         live = self.start(config, {"a": 1, "b": 2}, hides={"a": [run], "b": [run]})
@@ -56,7 +56,7 @@ class UnsharedFolderTest(Training):
     def test_the_coordinator_is_killed(self):
         config, run = self.config("apart-coordinator")
         live = self.start(config, {"a": 1, "b": 1}, hides={"a": [run], "b": [run]})
-        self.assertTrue(live.wait_for_line(r"step 8/"))
+        self.wait_for_step(live, 8)
         os.kill(coordinator_of(run), signal.SIGKILL)
         self.check_end(live, run)
         self.assertEqual([line for line in read_lines(run / "journal.jsonl") if line["event"] == "lost"], [])
@@ -64,7 +64,7 @@ class UnsharedFolderTest(Training):
     def test_a_rank_apart_is_killed(self):
         config, run = self.config("apart-lost")
         live = self.start(config, {"a": 1, "b": 2}, hides={"b": [run]})
-        self.assertTrue(live.wait_for_line(r"step 4/"))
+        self.wait_for_step(live, 4)
         os.kill(self.ranks_on(live, "b")[0], signal.SIGKILL)
         self.check_end(live, run)
 

@@ -59,6 +59,9 @@ class Training(unittest.TestCase):
             return self.enterContext(Live("train", config, "--hosts", ",".join(
                 f"{self.hosts.address(name)}:{ranks}" for name, ranks in hosts.items())))
 
+    def wait_for_step(self, live, step):
+        self.assertTrue(live.wait_for_line(rf"step {step}/"), live.lines)
+
     def ranks_on(self, live, name):
         return [pid for pid in live.processes("rank") if self.hosts.has(name, pid)]
 

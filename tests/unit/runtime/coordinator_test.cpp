@@ -290,12 +290,12 @@ TEST(Coordinator, AFailureOfOneRankEndsTheRunWithItsReason) {
 }
 
 TEST(Coordinator, AFailureElsewhereNamesTheHost) {
-  CoordinatorOptions options = options_for(2);
+  CoordinatorOptions options = options_for(3);  // one of them never comes
   options.host = "host-1";
   for (const Rank rank : {0U, 1U}) {
     SimulatedWorld world(options, workload_of(2, 4));
     start(world, 2);
-    for (int joins = 0; joins < 4; ++joins) world.deliver_one();
+    world.run();
     world.send(rank, Failed{true, "base: there is no such folder"});
     EXPECT_EQ(world.finished->outcome, RunOutcome::kUserError);
     EXPECT_EQ(world.finished->reason, rank == 0 ? "base: there is no such folder"

@@ -24,7 +24,7 @@ TEST(SharedFolder, AProofIsFoundInTheSameFolder) {
   EXPECT_TRUE(is_empty(folder));
 }
 
-TEST(SharedFolder, AnotherFolderOfTheSameContentHasIt) {
+TEST(SharedFolder, AnotherFolderHasItNot) {
   const ScratchFolder here, there;
   EXPECT_FALSE(find_folder_proof(here.path(), "token", leave_folder_proof(there.path(), "token")));
 }
