@@ -52,6 +52,7 @@ std::string print_boot(const Boot& boot) {
                                                     {"first_rank", boot.first_rank},
                                                     {"configuration", boot.configuration},
                                                     {"chat_template_date", boot.chat_template_date},
+                                                    {"prepared_key", boot.prepared_key},
                                                     {"trace", boot.trace}});
 }
 
@@ -69,6 +70,7 @@ Boot parse_boot(const std::string& text) {
               .first_rank = object.at("first_rank").to_number<std::uint32_t>(),
               .configuration = text_in(object, "configuration"),
               .chat_template_date = text_in(object, "chat_template_date"),
+              .prepared_key = text_in(object, "prepared_key"),
               .trace = object.at("trace").as_bool()};
     for (const boost::json::value& endpoint : object.at("coordinator").as_array()) {
       boot.coordinator.push_back(

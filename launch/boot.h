@@ -17,7 +17,8 @@ struct Boot {
   std::uint32_t first_rank = 0;    // of the island; its others follow
   std::string configuration = {};  // resolved, as config::describe prints it
   std::string chat_template_date = {};
-  bool trace = false;  // ranks write down where their time goes
+  std::string prepared_key = {};  // of the prepared data, for a rank that does not see its cache
+  bool trace = false;             // ranks write down where their time goes
 
   bool operator==(const Boot&) const = default;
 };

@@ -20,14 +20,16 @@ int run_rank(const MpiBoot& mpi) {
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
   at::set_num_threads(static_cast<int>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();
-  run::WorkerOptions options{
-      .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
+  run::WorkerOptions options{.config = resolved.config,
+                             .chat_template_date = mpi.boot.chat_template_date,
+                             .prepared_key = mpi.boot.prepared_key,
+                             .trace = mpi.boot.trace};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
-  // Peers are reached by the same network as the coordinator.
+  // Peers are reached by the networks of the coordinator, of which this machine may not have all.
   options.make_transport = [&](const runtime::Member&) {
     return comm::make_tcp_transport(
-        {.token = mpi.boot.token, .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
+        {.token = mpi.boot.token, .addresses = runtime::addresses_towards(mpi.boot.coordinator)});
   };
   run::Worker worker(std::move(options));
   worker.run();

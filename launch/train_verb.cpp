@@ -137,6 +137,7 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Fla
                 .first_rank = first_rank,
                 .configuration = setup.configuration,
                 .chat_template_date = setup.chat_template_date,
+                .prepared_key = setup.prepared_key,
                 .trace = flags.trace};
   };
   const std::uint32_t ranks = total_ranks(islands);

@@ -25,6 +25,8 @@
 
 namespace cadre::runtime {
 
+inline constexpr const char* kManifestName = "manifest.json";
+
 struct Shard {
   std::string file = {};  // a plain file name
   std::uint64_t bytes = 0;

@@ -164,7 +164,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
-  effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
+  welcome(from, peer.member);
 }
 
 // A rank whose connection was lost. To a new coordinator it comes back as what it was; one that this coordinator has
@@ -182,8 +182,12 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   self.left = message.stamp;
   self.committed = message.committed;
-  effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
+  welcome(from, self.member);
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
+}
+
+void Coordinator::Machine::welcome(Connection connection, const Member& member) {
+  effects_.push_back(Tell{{connection}, Welcome{stamp_, member.rank, member.incarnation, member.shares_folder, {}}});
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
@@ -263,7 +267,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
 
 void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {
   if (!is_current(peer, message.stamp, Phase::kWriting)) return;
-  if (peer.index != 0) {
+  if (peer.index != view_.writer()) {
     ++ignored_;
     return;
   }
@@ -275,9 +279,18 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   const std::string reason = short_line(message.reason);
   // One that was about to join is no loss to those that are at work.
   if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
-  if (phase_ == Phase::kWriting && peer.index == 0 && write_last_instead(reason)) return;
-  if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
-  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
+  if (phase_ == Phase::kWriting && peer.index == view_.writer() && write_last_instead(reason)) return;
+  const bool is_elsewhere =
+      peer.is != Peer::Is::kConnected && !options_.host.empty() && peer.member.host != options_.host;
+  if (message.user_can_mend && !is_elsewhere) return fail(reason, RunOutcome::kUserError);
+  const RunOutcome outcome = message.user_can_mend ? RunOutcome::kUserError : RunOutcome::kFailed;
+  const std::string where = is_elsewhere ? " on " + peer.member.host : "";
+  // The launcher has loaded the same before.
+  const bool lacks_files = is_elsewhere && message.user_can_mend && phase_ == Phase::kGathering;
+  const std::string mend =
+      lacks_files ? "; every host needs base_model at the path that it has on the launch node" : "";
+  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, where, ": ", reason, mend),
+       outcome);
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
@@ -298,6 +311,17 @@ void Coordinator::Machine::on(Connection, Peer& peer, PeerLost&& message) {
     return;
   }
   complaints_.add(peer.member.rank, message.peer, now_);
+}
+
+// The file server has connections of its own.
+void Coordinator::Machine::on(Connection from, Peer&, ReadFile&&) {
+  put_out(from, "asked the coordinator for a file");
+}
+void Coordinator::Machine::on(Connection from, Peer&, WriteFile&&) {
+  put_out(from, "sent a file to the coordinator");
+}
+void Coordinator::Machine::on(Connection from, Peer&, FinishFile&&) {
+  put_out(from, "sent a file to the coordinator");
 }
 
 // ---- the end and the record

@@ -73,6 +73,10 @@ class Coordinator::Machine {
   void on(Connection from, Peer& peer, Heartbeat&& message);
   void on(Connection from, Peer& peer, Rejoin&& message);
   void on(Connection from, Peer& peer, PeerLost&& message);
+  void on(Connection from, Peer& peer, ReadFile&& message);
+  void on(Connection from, Peer& peer, WriteFile&& message);
+  void on(Connection from, Peer& peer, FinishFile&& message);
+  void welcome(Connection connection, const Member& member);
   // Of this view, from a member, when it is awaited; else it is counted and dropped.
   bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
   // False when the member was broken, and is now lost.

@@ -169,7 +169,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   complaints_.forget(rank);
   --live_;
   remove_holder(residency_, rank);
-  if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
+  if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
   if (live_ < options_.min_ranks) {
     return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
                              " are needed; the last to go was rank ", rank, ": ", reason));

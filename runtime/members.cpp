@@ -11,4 +11,10 @@ std::optional<std::size_t> View::index_of(Rank rank) const {
   return static_cast<std::size_t>(at - members.begin());
 }
 
+std::size_t View::writer() const {
+  const auto at =
+      std::find_if(members.begin(), members.end(), [](const Member& member) { return member.shares_folder; });
+  return at == members.end() ? 0 : static_cast<std::size_t>(at - members.begin());
+}
+
 }  // namespace cadre::runtime

@@ -30,6 +30,7 @@ struct Member {
   std::uint32_t island = 0;  // the mpirun that started it: the smaller one
   std::int64_t pid = 0;
   std::vector<Endpoint> endpoints = {};  // of its transport, the preferred one first
+  bool shares_folder = false;            // it sees the run's folder as the coordinator does: shared_folder.h
 
   bool operator==(const Member&) const = default;
 };
@@ -50,6 +51,8 @@ struct View {
   std::size_t size() const { return members.size(); }
   // Position of `rank` among the members: its number in the view's communicator.
   std::optional<std::size_t> index_of(Rank rank) const;
+  // The position of the member that writes the result: the first that shares the run's folder, or else the first.
+  std::size_t writer() const;
   bool operator==(const View&) const = default;
 };
 

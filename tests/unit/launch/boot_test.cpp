@@ -15,6 +15,7 @@ TEST(Boot, IsReadBackAsItWas) {
                   .first_rank = 12,
                   .configuration = "base_model: /m # \"x\"\n",
                   .chat_template_date = "2026-01-31",
+                  .prepared_key = "00ff",
                   .trace = true};
   EXPECT_EQ(parse_boot(print_boot(boot)), boot);
 }

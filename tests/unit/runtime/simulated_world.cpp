@@ -62,13 +62,13 @@ SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, st
   for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);
 }
 
-Connection SimulatedWorld::start_rank(Rank number) {
+Connection SimulatedWorld::start_rank(Rank number, bool shares_folder) {
   const Connection connection = ++last_connection_;
   SimulatedRank& rank = ranks_[connection];
   rank.connection = connection;
   rank.number = number;
-  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1};
-  rank.outbox.push_back(Join{std::move(self)});
+  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1, .shares_folder = shares_folder};
+  rank.outbox.push_back(Join{std::move(self), ""});
   return connection;
 }
 
@@ -437,8 +437,9 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
       answer.units.push_back({unit, validation_loss(order.step) + unit / 1024.0, 3});
     }
     rank.outbox.push_back(std::move(answer));
-  } else if (order.kind == Order::Kind::kWriteResult && rank.index == 0) {
+  } else if (order.kind == Order::Kind::kWriteResult && rank.index == rank.view.writer()) {
     result_order = order;
+    result_by = rank.number;
     const auto step = step_of_checkpoint(std::filesystem::path(order.checkpoint).filename().string());
     result_parameters = order.checkpoint.empty()           ? rank.parameters
                         : order.checkpoint == kSeededStart ? kSeededParameters

@@ -45,8 +45,8 @@ class SimulatedWorld {
  public:
   SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed = 1);
 
-  // Lets a process join under `rank`; on a host of its own.
-  Connection start_rank(Rank rank);
+  // Lets a process join under `rank`; on a host of its own, which shares the run's folder or not.
+  Connection start_rank(Rank rank, bool shares_folder = false);
   // Delivers one message. False when there is none.
   bool deliver_one();
   // Until nothing is left to deliver or the run has finished.
@@ -99,6 +99,7 @@ class SimulatedWorld {
   std::optional<Finished> finished;
   std::optional<Order> result_order;
   std::uint64_t result_parameters = 0;
+  std::optional<Rank> result_by;
   std::uint64_t computed = 0;       // micro-batches, in all
   std::size_t restarts = 0;         // of the coordinator
   std::size_t recoveries = 0;       // of them, without going back to a checkpoint

@@ -167,6 +167,9 @@ std::string SimulatedCluster::describe(const ControlLink& link, const runtime::M
           [](const runtime::Failed& m) { return "failed: " + m.reason; },
           [](const runtime::Note&) { return std::string("note"); },
           [](const runtime::Heartbeat&) { return std::string("beat"); },
+          [](const runtime::ReadFile& m) { return "reads " + m.path; },
+          [](const runtime::WriteFile& m) { return "writes " + m.path; },
+          [](const runtime::FinishFile& m) { return "has written " + m.path; },
           [](const runtime::PeerLost& m) { return runtime::say("cannot reach rank ", m.peer); },
           [](const runtime::Rejoin& m) {
             return runtime::say("rejoin as ", m.self.rank, ".", m.self.incarnation, ", view ", m.stamp.view,
@@ -190,6 +193,7 @@ std::string SimulatedCluster::describe(const runtime::CoordinatorMessage& messag
                                            m.checkpoint, " ", in_words(m.order));
                      },
                      [&](const runtime::Commit& m) { return runtime::say("commit ", m.step, ", ", in_words(m.next)); },
+                     [](const runtime::FileAnswer& m) { return "file: " + m.problem; },
                      [&](const runtime::Proceed& m) { return "proceed: " + in_words(m.next); }},
       message);
 }
