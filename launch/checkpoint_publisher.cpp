@@ -46,8 +46,7 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   post([this, task = std::move(task)] {
     std::string problem;
     try {
-      runtime::StagedCheckpoint staged =
-          store_.gather(task.manifest.step, {.generation = task.manifest.generation, .view = task.manifest.view});
+      runtime::StagedCheckpoint staged = store_.gather(task.manifest.step, task.manifest.view);
       for (const runtime::Shard& shard : task.shards) staged.add_shard(shard.file, shard.sha256);
       staged.publish(task.manifest, runtime::now_utc());
     } catch (const std::exception& error) {
@@ -57,10 +56,10 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   });
 }
 
-void CheckpointPublisher::give_up(const runtime::GiveUpCheckpoint& task) {
+void CheckpointPublisher::give_up(runtime::GiveUpCheckpoint task) {
   post([this, task] {
     std::error_code ignored;  // what stays is removed at the next start
-    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), task.step, task.stamp), ignored);
+    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), task.step, task.view), ignored);
     if (!task.problem.empty()) published_(task.step, task.problem);
   });
 }

@@ -181,6 +181,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   Peer& self = *roll_.find(from);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   self.left = message.stamp;
+  self.committed = message.committed;
   effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -240,7 +241,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
   if (!whole->problem.empty()) {
-    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp, whole->problem});
+    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp.view, whole->problem});
     return;
   }
   effects_.push_back(Publish{{.run_id = options_.run_id,
@@ -260,7 +261,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
   if (const Snapshot* all = snapshots_.add(peer.member.rank, message, reason)) {
-    effects_.push_back(GiveUpCheckpoint{all->step, all->stamp, all->problem});
+    effects_.push_back(GiveUpCheckpoint{all->step, all->stamp.view, all->problem});
   }
 }
 

@@ -50,8 +50,7 @@ struct Publish {
 // Its shards will never be complete: what is written of them can go. With a problem, on_checkpoint_published() is
 // called with it once they are gone: the disk may have been too small for them.
 struct GiveUpCheckpoint {
-  std::uint64_t step = 0;
-  Stamp stamp = {};  // of the order
+  std::uint64_t step = 0, view = 0;  // in which it was ordered
   std::string problem = {};
 };
 

@@ -19,7 +19,9 @@ struct Peer {
   TimePoint heard = {};       // the last message
   TimePoint progressed = {};  // the last that was work, of a member
   bool has_reported = false;  // since the fence
-  Stamp left = {};            // of the view that it had when it rejoined
+  // When it rejoined: of its view, and the updates that it had.
+  Stamp left = {};
+  std::uint64_t committed = 0;
 };
 
 class RollCall {

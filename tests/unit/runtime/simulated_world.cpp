@@ -149,6 +149,10 @@ void SimulatedWorld::restart_coordinator() {
     if (random_() % 2 == 0 && given_up_.count(step) == 0) checkpoints.insert(step);
   }
   given_up_.clear();
+  if (forgets_commits_after) {
+    history_.committed = *forgets_commits_after;
+    history_.commits.erase(history_.commits.upper_bound(*forgets_commits_after), history_.commits.end());
+  }
   CoordinatorOptions options = options_;
   options.term += restarts;
   options.last_view = history_.view;
