@@ -244,6 +244,10 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
   }
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
+  if (!whole->problem.empty()) {
+    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp.view, whole->problem});
+    return;
+  }
   effects_.push_back(Publish{{.run_id = options_.run_id,
                               .step = whole->step,
                               .generation = whole->stamp.generation,
@@ -260,9 +264,9 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
     return;
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
-  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp});
-  checkpoint_failed(*snapshots_.failed(message.step), reason);
-  if (phase_ == Phase::kWaiting) do_next();
+  if (const Snapshot* all = snapshots_.add(peer.member.rank, message, reason)) {
+    effects_.push_back(GiveUpCheckpoint{all->step, all->stamp, all->problem});
+  }
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {

@@ -116,7 +116,7 @@ void Coordinator::Machine::check_progress() {
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
       const std::optional<Snapshot> snapshot = snapshots_.failed(step);
-      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp});
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp, {}});
       checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();

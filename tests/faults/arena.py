@@ -261,7 +261,7 @@ class Disturbed:
             for one in hosts.names:
                 ip("link", "set", f"cv{hosts.key}{one}", "type", "bridge_slave", "isolated", "on")
         elif what == "narrow":
-            subprocess.run(["tc", "qdisc", "add", "dev", cable, "root", "tbf", "rate", "1mbit", "burst", "32k", "latency",
+            subprocess.run(["tc", "qdisc", "add", "dev", cable, "root", "tbf", "rate", "20mbit", "burst", "64k", "latency",
                             "400ms"], check=True, capture_output=True)
 
     def tear_journal(self):

@@ -24,7 +24,7 @@ class Fault:
     `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `blink` (shorter), `slow` (stopped for half
     of the time, to the end), `pause`, `error`; of a disk `small`; of a checkpoint or journal `flip` and `tear`; of a host
     `cut`, `gap` (it comes back), `mute` (what it sends to the coordinator is lost, it still hears), `apart` (the hosts do
-    not reach each other, and both the coordinator), `narrow` (its line carries a megabit a second).
+    not reach each other, and both the coordinator), `narrow` (its line carries 20 megabits a second).
     `when`: PHASE@STEP is hit exactly, by a failpoint in the process; `commit STEP` from outside, when that is journaled."""
 
     who: str

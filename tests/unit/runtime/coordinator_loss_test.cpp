@@ -197,6 +197,30 @@ TEST(CoordinatorRecovery, ASnapshotThatNotAllHaveBegunIsTakenAgain) {
   }
 }
 
+// What some have written of it goes first: on a disk that is full the result needs the room.
+TEST(CoordinatorRecovery, ACheckpointIsGivenUpWhenEveryRankHasToldOfItsShard) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SimulatedWorld world = world_of(3, true, seed);
+    std::size_t shards = 0;
+    world.writing = [&](Rank rank, std::uint64_t step) {
+      shards += step == kSteps;
+      return step == kSteps && rank != 1 ? "no space left on device" : "";
+    };
+    world.publishes_at_once = false;
+    world.run();
+    while (!world.finished) {
+      if (world.done() == kSteps) {
+        EXPECT_EQ(shards, 3U);
+        EXPECT_EQ(std::count(world.orders.begin(), world.orders.end(), "write 6"), 0);
+      }
+      world.publish_pending();
+      world.run();
+    }
+    expect_success(world);
+    EXPECT_EQ(std::count(world.events.begin(), world.events.end(), "checkpoint_failed 6"), 1);
+  }
+}
+
 // Its parameters are the result, and nobody has them any more.
 TEST(CoordinatorRecovery, ALossBeforeTheBestStepIsOnTheDiskIsARollback) {
   for (const bool counts : {false, true}) {

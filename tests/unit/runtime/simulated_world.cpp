@@ -134,7 +134,8 @@ void SimulatedWorld::run(const std::function<void(SimulatedWorld&)>& hook) {
 void SimulatedWorld::publish_pending() {
   const std::uint64_t step = to_publish_.front();
   to_publish_.pop_front();
-  const std::string problem = publishing ? publishing(step) : "";
+  std::string problem = publishing ? publishing(step) : "";
+  if (const auto given_up = given_up_.extract(step); !given_up.empty()) problem = given_up.mapped();
   if (problem.empty()) {
     EXPECT_TRUE(damaged.erase(step) > 0 || checkpoints.count(step) == 0) << "two checkpoints of step " << step;
     checkpoints.insert(step);
@@ -145,8 +146,9 @@ void SimulatedWorld::publish_pending() {
 void SimulatedWorld::restart_coordinator() {
   ++restarts;
   for (const std::uint64_t step : std::exchange(to_publish_, {})) {
-    if (random_() % 2 == 0) checkpoints.insert(step);
+    if (random_() % 2 == 0 && given_up_.count(step) == 0) checkpoints.insert(step);
   }
+  given_up_.clear();
   if (forgets_commits_after) {
     history_.committed = *forgets_commits_after;
     history_.commits.erase(history_.commits.upper_bound(*forgets_commits_after), history_.commits.end());
@@ -277,6 +279,11 @@ void SimulatedWorld::apply(Effects&& effects) {
       EXPECT_FALSE(publish->shards.empty());
       manifests.push_back(publish->manifest);
       to_publish_.push_back(publish->manifest.step);
+    } else if (auto* given_up = std::get_if<GiveUpCheckpoint>(&effect)) {
+      if (!given_up->problem.empty()) {
+        to_publish_.push_back(given_up->step);
+        given_up_[given_up->step] = given_up->problem;
+      }
     } else if (std::holds_alternative<FindCheckpoint>(effect)) {
       is_asked_for_checkpoint_ = true;
     } else if (auto* remove = std::get_if<RemoveCheckpoint>(&effect)) {

@@ -126,6 +126,7 @@ class SimulatedWorld {
   std::map<Connection, SimulatedRank> ranks_;
   std::map<std::uint64_t, std::uint64_t> saved_parameters_;  // by step
   std::deque<std::uint64_t> to_publish_;
+  std::map<std::uint64_t, std::string> given_up_;  // of them, with a problem
   bool is_asked_for_checkpoint_ = false;
   std::set<std::pair<std::uint64_t, std::uint64_t>> committed_;  // (generation, step)
   std::optional<std::uint64_t> journaled_commit_;

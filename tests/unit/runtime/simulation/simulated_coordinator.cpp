@@ -42,7 +42,7 @@ runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
   }
   options.term = term_ = history.last_term + 1;
   options.start = newest_checkpoint();
-  if (!options.start.folder.empty()) start_step_ = options.start.manifest.step;
+  start_step_ = options.start.manifest.step;
   if (history.launch != options.launch && history.committed > start_step_) ++options.last_generation;
   cluster_.trace([&] { return runtime::say("coordinator of term ", term_, ", from step ", start_step_); });
   return options;
@@ -168,15 +168,22 @@ void SimulatedCoordinator::on(runtime::Publish& effect) {
     const std::uint64_t step = effect.manifest.step;
     const std::string problem = cluster_.publish(effect.manifest, effect.shards);
     cluster_.trace([&] { return runtime::say("  published step ", step, " ", problem); });
-    after(1ms, [this, step, problem] {
-      if (!has_exited_) perform(machine_->on_checkpoint_published(step, problem, clock_.now()));
-    });
+    tell_published(step, problem);
+  });
+}
+
+void SimulatedCoordinator::tell_published(std::uint64_t step, const std::string& problem) {
+  after(1ms, [this, step, problem] {
+    if (!has_exited_) perform(machine_->on_checkpoint_published(step, problem, clock_.now()));
   });
 }
 
 void SimulatedCoordinator::on(runtime::GiveUpCheckpoint& effect) {
   const SimulatedDisk::Staging folder{effect.step, {.generation = effect.stamp.generation, .view = effect.stamp.view}};
-  post([this, folder] { cluster_.disk().staging.erase(folder); });
+  post([this, folder, problem = effect.problem] {
+    cluster_.disk().staging.erase(folder);
+    if (!problem.empty()) tell_published(folder.first, problem);
+  });
 }
 
 void SimulatedCoordinator::on(runtime::FindCheckpoint&) {

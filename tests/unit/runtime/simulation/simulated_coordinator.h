@@ -33,6 +33,7 @@ class SimulatedCoordinator : public CoordinatorEnd {
  private:
   runtime::CoordinatorOptions find_start();
   runtime::CoordinatorOptions::Start newest_checkpoint() const;  // an empty folder: there is none
+  void tell_published(std::uint64_t step, const std::string& problem);
   void tick();
   void perform(runtime::Effects effects);
   void on(runtime::Tell& effect);
