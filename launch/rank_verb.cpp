@@ -21,10 +21,11 @@ int run_rank(const MpiBoot& mpi) {
       .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
-  // Peers are reached by the same network as the coordinator.
+  // Peers are reached by the same network as the coordinator, those of the same host without one.
   options.make_transport = [&](const runtime::Member&) {
-    return comm::make_tcp_transport(
-        {.token = mpi.boot.token, .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
+    return comm::make_tcp_transport({.token = mpi.boot.token,
+                                     .addresses = {runtime::address_towards(mpi.boot.coordinator.front())},
+                                     .unix_socket = true});
   };
   run::Worker worker(std::move(options));
   worker.run();
