@@ -50,6 +50,8 @@ std::string print_boot(const Boot& boot) {
                                                     {"coordinator", std::move(coordinator)},
                                                     {"island", boot.island},
                                                     {"first_rank", boot.first_rank},
+                                                    {"first_on_host", boot.first_on_host},
+                                                    {"ranks_on_host", boot.ranks_on_host},
                                                     {"configuration", boot.configuration},
                                                     {"chat_template_date", boot.chat_template_date},
                                                     {"trace", boot.trace}});
@@ -67,6 +69,8 @@ Boot parse_boot(const std::string& text) {
               .coordinator = {},
               .island = object.at("island").to_number<std::uint32_t>(),
               .first_rank = object.at("first_rank").to_number<std::uint32_t>(),
+              .first_on_host = object.at("first_on_host").to_number<std::uint32_t>(),
+              .ranks_on_host = object.at("ranks_on_host").to_number<std::uint32_t>(),
               .configuration = text_in(object, "configuration"),
               .chat_template_date = text_in(object, "chat_template_date"),
               .trace = object.at("trace").as_bool()};

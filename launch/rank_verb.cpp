@@ -1,6 +1,8 @@
 // The hidden verb of a rank's process: what mpirun starts.
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+
 #include "comm/tcp_transport.h"
 #include "launch/exit_code.h"
 #include "launch/mpi_boot.h"
@@ -13,9 +15,22 @@
 
 namespace cadre::launch {
 
+namespace {
+
+// Before any thread is started. Where the host has too few processors, or refuses, the system shares them out.
+void take_processors(const MpiBoot& mpi, std::uint32_t threads) {
+  pin_to(choose_processors({.allowed = allowed_processors(),
+                            .local_rank = mpi.boot.first_on_host + mpi.local_rank,
+                            .local_size = std::max(mpi.boot.ranks_on_host, mpi.local_size),
+                            .threads = threads}));
+  at::set_num_threads(static_cast<int>(threads));
+}
+
+}  // namespace
+
 int run_rank(const MpiBoot& mpi) {
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
-  at::set_num_threads(static_cast<int>(resolved.config.threads));
+  take_processors(mpi, static_cast<std::uint32_t>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();
   run::WorkerOptions options{
       .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
