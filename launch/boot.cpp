@@ -54,7 +54,8 @@ std::string print_boot(const Boot& boot) {
                                                     {"ranks_on_host", boot.ranks_on_host},
                                                     {"configuration", boot.configuration},
                                                     {"chat_template_date", boot.chat_template_date},
-                                                    {"trace", boot.trace}});
+                                                    {"trace", boot.trace},
+                                                    {"relay_above", boot.relay_above}});
 }
 
 Boot parse_boot(const std::string& text) {
@@ -73,7 +74,8 @@ Boot parse_boot(const std::string& text) {
               .ranks_on_host = object.at("ranks_on_host").to_number<std::uint32_t>(),
               .configuration = text_in(object, "configuration"),
               .chat_template_date = text_in(object, "chat_template_date"),
-              .trace = object.at("trace").as_bool()};
+              .trace = object.at("trace").as_bool(),
+              .relay_above = object.at("relay_above").to_number<std::uint32_t>()};
     for (const boost::json::value& endpoint : object.at("coordinator").as_array()) {
       boot.coordinator.push_back(
           {text_in(endpoint.as_object(), "address"), endpoint.at("port").to_number<std::uint16_t>()});

@@ -21,6 +21,8 @@ struct Boot {
   std::string configuration = {};  // resolved, as config::describe prints it
   std::string chat_template_date = {};
   bool trace = false;  // ranks write down where their time goes
+  // A host with more ranks of an island than this has a relay for them.
+  std::uint32_t relay_above = 8;
 
   bool operator==(const Boot&) const = default;
 };

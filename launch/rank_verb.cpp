@@ -7,6 +7,7 @@
 #include "launch/exit_code.h"
 #include "launch/mpi_boot.h"
 #include "launch/pinning.h"
+#include "launch/relay_process.h"
 #include "launch/verbs.h"
 #include "runtime/local_address.h"
 #include "runtime/run_lock.h"
@@ -30,12 +31,15 @@ void take_processors(const MpiBoot& mpi, std::uint32_t threads) {
 
 int run_rank(const MpiBoot& mpi) {
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
+  const bool has_relay = mpi.local_size > mpi.boot.relay_above;
+  if (has_relay && mpi.local_rank == 0) start_relay(mpi.boot);  // before this rank is pinned
   take_processors(mpi, static_cast<std::uint32_t>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();
   run::WorkerOptions options{
       .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
+  if (has_relay) options.control.relay = relay_endpoint(mpi.boot);
   // Peers are reached by the same network as the coordinator, those of the same host without one.
   options.make_transport = [&](const runtime::Member&) {
     return comm::make_tcp_transport({.token = mpi.boot.token,

@@ -17,7 +17,8 @@ TEST(Boot, IsReadBackAsItWas) {
                   .ranks_on_host = 7,
                   .configuration = "base_model: /m # \"x\"\n",
                   .chat_template_date = "2026-01-31",
-                  .trace = true};
+                  .trace = true,
+                  .relay_above = 3};
   EXPECT_EQ(parse_boot(print_boot(boot)), boot);
 }
 
