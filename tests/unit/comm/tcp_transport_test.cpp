@@ -102,6 +102,9 @@ TEST(TcpTransport, AUnixSocketHasANameInTheKernelAndNoneOnDisk) {
   EXPECT_EQ(endpoints[0].port, 0);
   EXPECT_EQ(endpoints[1].address, "127.0.0.1");
   EXPECT_NE(other->endpoints()[0].address, endpoints[0].address);
+  TcpWorld world(2, true);
+  for (const int member : {0, 1}) world.member(member).endpoints.pop_back();
+  expect_works(world);
 }
 
 // Such as a process of the same host in another network namespace, or one whose name the view has wrong.

@@ -187,11 +187,12 @@ void SimulatedWorld::reconnect(Rank number, bool seen_first) {
 
 void SimulatedWorld::lose_relay(const std::set<Rank>& numbers) {
   for (const Rank number : numbers) {
-    SimulatedRank& before = *rank(number);
-    connect_anew(before);
-    before.alive = false;
+    SimulatedRank* before = rank(number);
+    ASSERT_NE(before, nullptr) << number;
+    connect_anew(*before);
+    before->alive = false;
     // Its new connection may be heard before the end of the relay's.
-    if (random_() % 3 != 0) apply(coordinator_->on_detached(before.connection, now_));
+    if (random_() % 3 != 0) apply(coordinator_->on_detached(before->connection, now_));
   }
 }
 
