@@ -46,7 +46,7 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   post([this, task = std::move(task)] {
     std::string problem;
     try {
-      runtime::StagedCheckpoint staged = store_.gather(task.manifest.step);
+      runtime::StagedCheckpoint staged = store_.gather(task.manifest.step, task.manifest.view);
       for (const runtime::Shard& shard : task.shards) staged.add_shard(shard.file, shard.sha256);
       staged.publish(task.manifest, runtime::now_utc());
     } catch (const std::exception& error) {
@@ -56,10 +56,10 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   });
 }
 
-void CheckpointPublisher::give_up(std::uint64_t step) {
-  post([this, step] {
+void CheckpointPublisher::give_up(runtime::GiveUpCheckpoint task) {
+  post([this, task] {
     std::error_code ignored;  // what stays is removed at the next start
-    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), step), ignored);
+    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), task.step, task.view), ignored);
   });
 }
 

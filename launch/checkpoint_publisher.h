@@ -23,7 +23,7 @@ class CheckpointPublisher {
   ~CheckpointPublisher();
 
   void publish(runtime::Publish task);
-  void give_up(std::uint64_t step);
+  void give_up(runtime::GiveUpCheckpoint task);
   void remove(std::uint64_t step);
 
  private:

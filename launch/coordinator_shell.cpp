@@ -270,7 +270,7 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
       runtime::Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
                      [&](runtime::Journal& e) { journal(e); },
                      [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
-                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e); },
                      [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
                      [&](runtime::Committed& e) { recorder_->committed(e); },
                      [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },

@@ -2,7 +2,7 @@
 //
 //   checkpoints/step-00000100/manifest.json     written last; names every shard with its size and sha256
 //   checkpoints/step-00000100/<shards>          files that the trainer writes; the store knows no tensors
-//   checkpoints/.staging-step-00000100/         one that is being written, by all ranks; removed at the next start
+//   checkpoints/.staging-step-00000100.view-7/  one that is being written, by all ranks; removed at the next start
 //
 // A checkpoint appears by the rename of its staging folder, after every shard has been read back from the disk. The
 // run's folder is locked, so that there is one writer; readers may come at any time.
@@ -44,8 +44,9 @@ struct Manifest {
   std::vector<Shard> shards = {};
 };
 
-// Where ranks write the shards of the checkpoint of `step`, until it is published.
-std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step);
+// Where ranks write the shards of the checkpoint of `step` that was ordered in `view`, until it is published. One that
+// was given up with its view may still be written to, or removed, while the next one is under way.
+std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step, std::uint64_t view);
 
 // A checkpoint that is being written. Its folder is removed when the object goes before publish() has returned.
 class StagedCheckpoint {
@@ -70,7 +71,7 @@ class StagedCheckpoint {
  private:
   friend class CheckpointStore;
   enum class Staging { kEmptied, kAsItIs };
-  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step, Staging staging);
+  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step, std::uint64_t view, Staging staging);
 
   std::filesystem::path parent_;
   std::filesystem::path folder_;  // empty once published or moved from
@@ -101,7 +102,7 @@ class CheckpointStore {
   // RunError when the disk refuses.
   StagedCheckpoint begin(std::uint64_t step);
   // The checkpoint whose shards others have written into its staging folder.
-  StagedCheckpoint gather(std::uint64_t step);
+  StagedCheckpoint gather(std::uint64_t step, std::uint64_t view);
 
   // Newest first. What has not the name of a checkpoint is not listed.
   std::vector<CheckpointEntry> list() const;

@@ -184,6 +184,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   Peer& self = *roll_.find(from);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   self.left = message.stamp;
+  self.committed = message.committed;
   effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -258,7 +259,7 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
     return;
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
-  effects_.push_back(GiveUpCheckpoint{message.step});
+  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp.view});
   checkpoint_failed(*snapshots_.failed(message.step), reason);
   if (phase_ == Phase::kWaiting) do_next();
 }

@@ -19,7 +19,7 @@ void Coordinator::Machine::order_snapshot(std::string reason) {
 void Coordinator::Machine::give_up_snapshots(std::optional<Rank> lost, const std::string& reason) {
   for (const std::uint64_t step : snapshots_.that_miss(lost)) {
     const std::optional<Snapshot> snapshot = snapshots_.failed(step);
-    effects_.push_back(GiveUpCheckpoint{step});
+    effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp.view});
     journal("checkpoint_given_up", reason, {{"step", step}});
     // Taken again at the next boundary, with the state of then.
     owed_snapshot_ = snapshot->reason;

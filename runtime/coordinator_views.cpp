@@ -105,8 +105,9 @@ void Coordinator::Machine::check_progress() {
   const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
-      effects_.push_back(GiveUpCheckpoint{step});
-      checkpoint_failed(*snapshots_.failed(step), "a shard did not come in time");
+      const std::optional<Snapshot> snapshot = snapshots_.failed(step);
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp.view});
+      checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();
   }
@@ -178,6 +179,8 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  // Who was gathering, or was getting state, has perhaps not come to the order that asked for its shard.
+  give_up_snapshots(std::nullopt, "its view ended before all shards were there");
   effects_.push_back(Tell{members(), Fence{stamp_}});
 }
 

@@ -49,7 +49,7 @@ struct Publish {
 
 // Its shards will never be complete: what is written of them can go.
 struct GiveUpCheckpoint {
-  std::uint64_t step = 0;
+  std::uint64_t step = 0, view = 0;  // in which it was ordered
 };
 
 struct RemoveCheckpoint {

@@ -21,7 +21,9 @@ struct Peer {
   bool has_reported = false;  // since the fence
   bool is_detached = false;   // its relay is gone, and it has not connected anew
   bool has_gap = false;       // it has, and what it says of its work may lack what was lost: until the next view
-  Stamp left = {};            // of the view that it had when it rejoined
+  // When it rejoined: of its view, and the updates that it had.
+  Stamp left = {};
+  std::uint64_t committed = 0;
 };
 
 class RollCall {

@@ -239,11 +239,13 @@ void TermHistory::take(const boost::json::object& entry) {
   const std::string event = text(entry, "event");
   const std::uint64_t step = number(entry, "step", 0);
   last_event = event;
+  const bool begins_generation = number(entry, "generation", 0) > generation;
   generation = std::max(generation, number(entry, "generation", 0));
   view = std::max(view, number(entry, "view", 0));
   if (event == "term") {
     run_id = text(entry, "run_id");
-    committed = step;
+    // It may end before it has taken over: until its generation begins, what was committed stands.
+    committed = begins_generation ? step : std::max(committed, step);
     std::string of = text(entry, "launch");
     if (of != launch) {
       members.clear();

@@ -235,8 +235,8 @@ void Worker::evaluate(const runtime::Order& order) {
 
 void Worker::take_snapshot(std::uint64_t step) {
   const Span span(trace_.get(), "snapshot", step);
-  const std::filesystem::path folder =
-      runtime::staging_folder(std::filesystem::path(state_->config.output_dir) / "checkpoints", step);
+  const std::filesystem::path folder = runtime::staging_folder(
+      std::filesystem::path(state_->config.output_dir) / "checkpoints", step, place_->view.stamp.view);
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
   if (owned.empty()) return;
   writer_->write({.folder = folder,

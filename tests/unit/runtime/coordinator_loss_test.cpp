@@ -282,6 +282,27 @@ TEST(CoordinatorRecovery, ARankThatComesBackIsAdmittedWithoutLosingAStep) {
   EXPECT_EQ(world.coordinator().view().members[1].incarnation, 2U);
 }
 
+// The loss of another took the word away in which a survivor was asked for its shard: it was gathering and never came
+// to it.
+TEST(CoordinatorRecovery, ACheckpointThatASurvivorNeverBeganIsTakenAgain) {
+  CoordinatorOptions options = options_for(3, true);
+  options.policy = {.save_every = 2};
+  SimulatedWorld world(options, workload_of(kSteps, 8, 1));
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() != 2 || std::exchange(killed, true)) return;
+    // Of the only chunk.
+    const std::uint32_t owner = place(w.coordinator().view(), 1, 2).owner_of(0);
+    std::erase_if(w.rank(owner)->outbox,
+                  [](const MemberMessage& message) { return std::holds_alternative<ShardWritten>(message); });
+    w.kill(owner == 2 ? 1 : 2);
+  });
+  expect_success(world);
+  EXPECT_TRUE(killed);
+  EXPECT_EQ(world.checkpoints, (std::set<std::uint64_t>{2, 4, 6}));
+}
+
 TEST(CoordinatorRecovery, WithoutACheckpointNobodyJoins) {
   SimulatedWorld world = world_of(3, true, 1);
   world.publishing = [](std::uint64_t) { return "the disk is full"; };

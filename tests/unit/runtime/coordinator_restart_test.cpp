@@ -171,6 +171,49 @@ TEST(CoordinatorTakesOver, ARankThatDoesNotComeBackIsLostThen) {
   EXPECT_EQ(world.coordinator().view().size(), 2U);
 }
 
+// It died with the coordinator, and the launcher has started it again.
+TEST(CoordinatorTakesOver, ANewProcessInTheDeadOnesPlaceLoads) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.rank(2)->alive = false;
+  world.restart_coordinator();
+  world.start_rank(2);
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.rank(2)->incarnation, 2U);
+}
+
+// The seeded start has no checkpoint that would carry its validation loss.
+TEST(CoordinatorTakesOver, TheEvaluationOfTheSeededStartIsKept) {
+  CoordinatorOptions options = options_for(3, true);
+  options.policy = {.eval_every = 3, .patience = 9};
+  SimulatedWorld world(options, workload_of(kSteps, 8));
+  world.validation_loss = [](std::uint64_t step) { return 1.0 + static_cast<double>(step); };
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+  world.restart_coordinator();
+  world.run();
+  EXPECT_EQ(world.recoveries, 1U);
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->result_of, "step 0 (the best validation loss)");
+  EXPECT_EQ(world.result_parameters, kSeededParameters);
+}
+
+// Its machine died, and what the kernel had not written of the journal: the ranks have more than the journal says.
+TEST(CoordinatorTakesOver, RanksThatAreAheadOfTheJournalLoad) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.forgets_commits_after = 1;
+  world.restart_coordinator();
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.recoveries, 0U);
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+}
+
 TEST(CoordinatorTakesOver, WithoutAnyRankTheRunFails) {
   SimulatedWorld world = restarted_after_step(3, 2);
   world.silent = {0, 1};

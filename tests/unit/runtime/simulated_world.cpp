@@ -140,6 +140,10 @@ void SimulatedWorld::restart_coordinator() {
   for (const std::uint64_t step : std::exchange(to_publish_, {})) {
     if (random_() % 2 == 0) checkpoints.insert(step);
   }
+  if (forgets_commits_after) {
+    history_.committed = *forgets_commits_after;
+    history_.commits.erase(history_.commits.upper_bound(*forgets_commits_after), history_.commits.end());
+  }
   CoordinatorOptions options = options_;
   options.term += restarts;
   options.last_view = history_.view;

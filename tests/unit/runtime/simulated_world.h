@@ -84,7 +84,8 @@ class SimulatedWorld {
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
   bool publishes_at_once = true;
-  std::optional<std::size_t> dies_in;  // effects, until the coordinator dies
+  std::optional<std::uint64_t> forgets_commits_after;  // what the journal loses when the coordinator dies
+  std::optional<std::size_t> dies_in;                  // effects, until the coordinator dies
 
   // ---- what happened
   std::vector<Committed> commits;
