@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "comm/tcp_path.h"
+#include "runtime/digest.h"
 #include "runtime/error.h"
 
 namespace cadre::comm {
@@ -204,7 +205,7 @@ void TcpConnection::finish_incoming() {
   if (bytes == nullptr) {
     if (frame.length > 0 || frame.stamp != stamp_ || lane_ == nullptr) return events_.frame_dropped();
   }
-  if (hash_of({bytes, frame.length}) != frame.payload_hash) {
+  if (runtime::digest_of({bytes, frame.length}) != frame.payload_hash) {
     return lose(say("sent a damaged frame: message ", frame.message, " of ", shown(frame.stamp)), Loss::kUnusable);
   }
   Lane::Incoming& posted = lane_->incoming.front();
@@ -253,7 +254,7 @@ void TcpConnection::begin_outgoing() {
                         .message_bytes = message.bytes.size(),
                         .offset = message.done,
                         .length = static_cast<std::uint32_t>(out_payload_.size()),
-                        .payload_hash = hash_of(out_payload_)});
+                        .payload_hash = runtime::digest_of(out_payload_)});
   out_done_ = 0;
   out_active_ = true;
   out_orphaned_ = false;

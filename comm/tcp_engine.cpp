@@ -41,7 +41,7 @@ void prepare(StreamSocket& socket) {
 }  // namespace
 
 TcpEngine::TcpEngine(TcpOptions options)
-    : options_(std::move(options)), listeners_(io_, options_.addresses, options_.unix_folder) {}
+    : options_(std::move(options)), listeners_(io_, options_.addresses, options_.unix_socket) {}
 
 template <typename Awaitable>
 void TcpEngine::spawn(Awaitable awaitable) {

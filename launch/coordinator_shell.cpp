@@ -242,6 +242,12 @@ void CoordinatorShell::on_close(runtime::Connection connection, runtime::Channel
   perform(coordinator_->on_closed(connection, runtime::describe(why), std::chrono::steady_clock::now()));
 }
 
+void CoordinatorShell::on_detach(runtime::Connection connection, runtime::ChannelEnd why) {
+  if (coordinator_->finished() || exit_code_) return on_close(connection, why);
+  connected_.erase(connection);
+  perform(coordinator_->on_detached(connection, std::chrono::steady_clock::now()));
+}
+
 void CoordinatorShell::tick() {
   ticks_.expires_after(kTick);
   ticks_.async_wait([this](const boost::system::error_code& error) {

@@ -43,6 +43,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   void on_open(runtime::Connection connection, const std::string& peer) override;
   void on_message(runtime::Connection connection, runtime::MemberMessage message) override;
   void on_close(runtime::Connection connection, runtime::ChannelEnd why) override;
+  void on_detach(runtime::Connection connection, runtime::ChannelEnd why) override;
 
   runtime::CoordinatorOptions find_start();
   // Any thread.

@@ -12,6 +12,7 @@
 #include "launch/coordinator_process.h"
 #include "launch/early_signals.h"
 #include "launch/exit_code.h"
+#include "launch/hosts.h"
 #include "launch/island_process.h"
 #include "launch/listener.h"
 #include "runtime/error.h"
@@ -90,7 +91,12 @@ class Launcher::Impl {
              .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
             listeners_, logs_,
             {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
+             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
+        islands_by_host_(plan_.islands) {
+    for (IslandSpec& island : islands_by_host_) {
+      if (is_this_machine(island.host)) island.host.clear();
+    }
+  }
 
   LaunchResult run();
   void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
@@ -134,6 +140,7 @@ class Launcher::Impl {
   std::vector<Listener> listeners_;
   std::vector<runtime::Endpoint> endpoints_;
   CoordinatorProcess coordinator_;
+  std::vector<IslandSpec> islands_by_host_;  // the plan's; this machine has one name
   std::vector<std::unique_ptr<Seat>> seats_;
   LaunchResult result_;
   int signals_taken_ = 0;
@@ -185,10 +192,14 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   seat.is_needed = is_needed;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
+  const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
+  Boot boot = callbacks_.rank_boot(number, first_rank, endpoints_);
+  boot.first_on_host = place.before;
+  boot.ranks_on_host = place.ranks;
   seat.process = std::make_unique<IslandProcess>(
       io_,
       IslandProcess::Options{.first_rank = first_rank,
-                             .boot_message = print_boot(callbacks_.rank_boot(number, first_rank, endpoints_)),
+                             .boot_message = print_boot(boot),
                              .command = {.host = is_local ? "" : spec.host,
                                          .ranks = spec.ranks,
                                          .rank_command = plan_.rank,

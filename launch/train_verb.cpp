@@ -123,6 +123,7 @@ void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& 
 
 struct Flags {
   bool quiet = false, trace = false;
+  std::uint32_t relay_above = Boot{}.relay_above;  // not for users: what has a relay is a matter of scale
 };
 
 int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Flags flags, run::Progress& progress) {
@@ -138,7 +139,8 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Fla
                 .configuration = setup.configuration,
                 .chat_template_date = setup.chat_template_date,
                 .prepared_key = setup.prepared_key,
-                .trace = flags.trace};
+                .trace = flags.trace,
+                .relay_above = flags.relay_above};
   };
   const std::uint32_t ranks = total_ranks(islands);
   if (ranks > 1)
@@ -163,7 +165,9 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Fla
 
 int train(Arguments arguments) {
   const bool dry_run = arguments.take_flag("dry_run");
-  const Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  const std::string relay_above = arguments.take("relay_above", std::to_string(flags.relay_above));
+  flags.relay_above = static_cast<std::uint32_t>(integer_of("relay_above", relay_above, 1, 1 << 20));
   std::vector<std::string> switches;  // `--sample_packing` alone means true
   for (const config::KeyDescription& key : config::describe_keys()) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);

@@ -18,5 +18,6 @@ int init(Arguments arguments);
 // Hidden: the processes that `train` starts.
 int coordinator(Arguments arguments);
 int rank(Arguments arguments);
+int relay(Arguments arguments);
 
 }  // namespace cadre::launch

@@ -37,6 +37,7 @@ class ControlClient::Control {
  public:
   explicit Control(ControlClientOptions options) : options_(std::move(options)), io_(1), deadline_(io_), pause_(io_) {
     for (const Endpoint& endpoint : options_.endpoints) addresses_.push_back(socket_address(endpoint));
+    if (options_.relay) relay_ = socket_address(*options_.relay);
     const auto on_end = [this](std::exception_ptr error) { ended(error); };
     asio::co_spawn(io_, live(), on_end);
     // Signals are for the main thread.
@@ -103,7 +104,8 @@ class ControlClient::Control {
 
   // One connection after the other, until there shall be or can be no other.
   asio::awaitable<void> live() {
-    co_await connect(options_.connect_deadline, options_.connect_deadline);
+    const bool has_relay = co_await connect_to_relay();
+    if (!has_relay) co_await connect(options_.connect_deadline, options_.connect_deadline);
     for (;;) {
       std::optional<ChannelEnd> end;
       try {
@@ -140,6 +142,18 @@ class ControlClient::Control {
       heard_ = Clock::now();
       if (!frame.empty()) take(frame);
     }
+  }
+
+  asio::awaitable<bool> connect_to_relay() {
+    const Clock::time_point until = Clock::now() + options_.relay_patience;
+    boost::system::error_code error;
+    while (relay_ && Clock::now() < until) {
+      const std::string failure = co_await attempt(*relay_);
+      if (failure.empty()) co_return true;
+      pause_.expires_after(kFirstPause);
+      co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+    co_return false;
   }
 
   // `nobody_limit`: while nobody listens at any address.
@@ -232,6 +246,7 @@ class ControlClient::Control {
 
   ControlClientOptions options_;
   std::vector<asio::generic::stream_protocol::endpoint> addresses_;
+  std::optional<asio::generic::stream_protocol::endpoint> relay_;
   const ControlChannel::Frame heartbeat_ = std::make_shared<const std::string>(encode(MemberMessage(Heartbeat{})));
 
   // The control thread's.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ class ControlLost : public RunError {
 
 struct ControlClientOptions {
   std::vector<Endpoint> endpoints = {};  // the preferred one first
+  // The relay of this host, which may start later: tried alone for `relay_patience`. Once it is lost, or where it does
+  // not come, the endpoints are.
+  std::optional<Endpoint> relay = {};
+  std::chrono::milliseconds relay_patience{5000};
   std::string token = {};
   ChannelLimits limits = {};
 

@@ -39,6 +39,11 @@ Effects Coordinator::on_closed(Connection connection, const std::string& reason,
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_detached(Connection connection, TimePoint now) {
+  machine_->detached(connection, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_tick(TimePoint now) {
   machine_->tick(now);
   return machine_->take_effects();
@@ -138,7 +143,8 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
 // ---- what a member says
 
 bool Coordinator::Machine::is_current(const Peer& peer, const Stamp& stamp, Phase phase) {
-  if (peer.is == Peer::Is::kMember && stamp == stamp_ && phase_ == phase) return true;
+  const bool is_whole = !peer.has_gap || phase == Phase::kWriting;
+  if (peer.is == Peer::Is::kMember && stamp == stamp_ && phase_ == phase && is_whole) return true;
   ++ignored_;
   return false;
 }
@@ -161,21 +167,23 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
 }
 
-// A rank whose connection was lost. To a new coordinator it comes back as what it was; one that this coordinator has
-// given up, or is about to, comes back like one that was restarted.
+// A rank whose connection was lost. One whose place is still kept has it back, and to a new coordinator it comes as
+// what it was; one that this coordinator has given up comes back like one that was restarted.
 void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
-  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   if (const auto before = roll_.connection_of(message.self)) {
-    drop(*before, "it has connected anew");
-    if (finished()) return;
+    effects_.push_back(Close{*before, "it has connected anew"});
+    if (roll_.find(*before)->is == Peer::Is::kMember) return attach(from, *before, message);
+    roll_.remove(*before);
   }
+  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);

@@ -68,6 +68,8 @@ class Coordinator {
 
   Effects on_message(Connection from, MemberMessage message, TimePoint now);
   Effects on_closed(Connection connection, const std::string& reason, TimePoint now);
+  // Its relay is gone, and it perhaps not: lost only when it does not connect anew within the heartbeat limit.
+  Effects on_detached(Connection connection, TimePoint now);
   // At least every quarter of the heartbeat limit.
   Effects on_tick(TimePoint now);
   // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.

@@ -1,6 +1,6 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
 // coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp.
+// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
 #pragma once
 
 #include <optional>
@@ -32,6 +32,7 @@ class Coordinator::Machine {
   // ---- events; each ends with take_effects()
   void message(Connection from, MemberMessage&& message, TimePoint now);
   void closed(Connection connection, const std::string& reason, TimePoint now);
+  void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
@@ -118,6 +119,10 @@ class Coordinator::Machine {
   std::optional<Replayed> replay() const;
   void go_on_as(Replayed replayed);
 
+  // ---- ranks whose relay is gone (coordinator_relays.cpp)
+  // A member that connects anew, with all that it may not have heard.
+  void attach(Connection from, Connection before, const Rejoin& message);
+
   // ---- steps (coordinator_steps.cpp)
   // `may_admit`: no work would be lost by letting ranks join now.
   Next next(bool may_admit = true);
@@ -176,6 +181,8 @@ class Coordinator::Machine {
   StepVotes votes_;
   bool failed_once_ = false;  // the step in hand had copies that differ
   EvaluationVotes evaluation_;
+  NewView told_view_;  // the last one, and the factor of the last commit: for who has not heard them
+  double told_scale_ = 1;
   Order order_;            // the one in hand
   TimePoint ordered_{};    // and since when
   std::string result_of_;  // which step's parameters, in words

@@ -152,6 +152,7 @@ void Coordinator::Machine::commit(Committed committed) {
   committed.stamp = stamp_;
   committed.clip_scale = clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
+  told_scale_ = committed.clip_scale;
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},

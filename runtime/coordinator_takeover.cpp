@@ -103,6 +103,7 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   residency_ = residency_of(view_, placement_);
   has_voted_ = options_.before.view_commits;
   is_loaded_ = true;
+  told_scale_ = replayed.last.clip_scale;
   course_ = replayed.course;
   if (replayed.evaluation && replayed.evaluation->best) best_before_ = replayed.best_before;
 

@@ -288,6 +288,7 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   begin(message.order);
   for (Kept& kept : salvaged.kept) votes_.keep(kept.member, std::move(kept.from), std::move(kept.result));
+  told_view_ = message;
   effects_.push_back(Tell{connections_, std::move(message)});
 }
 

@@ -15,7 +15,8 @@ namespace cadre::runtime {
 using Rank = std::uint32_t;
 inline constexpr Rank kAnyRank = ~Rank{0};  // in a Join: any number that is free
 
-// Where a transport listens: a numeric IPv4 or IPv6 address, or the absolute path of a Unix socket with port 0.
+// Where a process listens: a numeric IPv4 or IPv6 address, or with port 0 the absolute path of a Unix socket or, after
+// an '@', its name in the kernel.
 struct Endpoint {
   std::string address = {};
   std::uint16_t port = 0;
@@ -55,5 +56,12 @@ struct View {
   std::size_t writer() const;
   bool operator==(const View&) const = default;
 };
+
+// Each member's host, numbered from 0 in the order of their first members.
+std::vector<std::uint32_t> host_numbers(const View& view);
+
+// The members' positions in an order in which those of a host are neighbours, hosts by their first members: who comes
+// n-th.
+std::vector<std::uint32_t> by_host(const View& view);
 
 }  // namespace cadre::runtime

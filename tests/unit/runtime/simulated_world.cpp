@@ -206,6 +206,17 @@ void SimulatedWorld::reconnect(Rank number, bool seen_first) {
   if (seen_first) apply(coordinator_->on_closed(before.connection, "the connection was closed", now_));
 }
 
+void SimulatedWorld::lose_relay(const std::set<Rank>& numbers) {
+  for (const Rank number : numbers) {
+    SimulatedRank* before = rank(number);
+    ASSERT_NE(before, nullptr) << number;
+    connect_anew(*before);
+    before->alive = false;
+    // Its new connection may be heard before the end of the relay's.
+    if (random_() % 3 != 0) apply(coordinator_->on_detached(before->connection, now_));
+  }
+}
+
 void SimulatedWorld::kill(Rank number) {
   SimulatedRank* rank = this->rank(number);
   ASSERT_NE(rank, nullptr) << number;

@@ -61,6 +61,8 @@ class SimulatedWorld {
   }
   // The rank's connection is lost and made anew; the coordinator sees the end of the old one before that, or never.
   void reconnect(Rank rank, bool seen_first);
+  // The relay of these ranks dies: what was on its way is lost, and what is told to a rank until it is back.
+  void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);

@@ -21,16 +21,15 @@ void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches,
   }
 }
 
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members,
-                                         bool in_rounds) {
-  if (order.shares.empty() && in_rounds) return runtime::deal_out(micro_batches, members);
-  std::vector<std::vector<Range>> nodes(members);
+std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
+                                         const runtime::View& view, bool in_rounds) {
+  std::vector<std::vector<Range>> nodes(view.size());
   if (order.shares.empty()) {
-    const std::vector<Range> ranges = runtime::share_out(micro_batches, members);
-    for (std::size_t m = 0; m < members; ++m) append_nodes({ranges[m]}, micro_batches, false, nodes[m]);
+    const std::vector<std::vector<Range>> ranges = runtime::even_shares(micro_batches, view, in_rounds);
+    for (std::size_t m = 0; m < view.size(); ++m) append_nodes(ranges[m], micro_batches, in_rounds, nodes[m]);
     return nodes;
   }
-  for (std::size_t m = 0; m < members; ++m) {
+  for (std::size_t m = 0; m < view.size(); ++m) {
     nodes[m] = order.shares[m].held;
     append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
   }
@@ -52,8 +51,8 @@ void SimulatedRank::prepare(const runtime::Order& order) {
   reduced_.clear();
   arrived_.clear();
   is_prepared_ = false;
-  plan_ = nodes_of(order, cluster_.workload().micro_batches_of(step_), place_->view.size(),
-                   cluster_.scenario().policy.in_rounds);
+  plan_ =
+      nodes_of(order, cluster_.workload().micro_batches_of(step_), place_->view, cluster_.scenario().policy.in_rounds);
   compute(0, 0);
 }
 
