@@ -63,6 +63,11 @@ void Coordinator::Machine::begin_when_all_are_ready() {
     }
   }
   if (takes_over()) return take_over();
+  if (options_.before.committed > course_.done) {
+    // Of the same start of the run, but nobody is left who could be taken over.
+    ++stamp_.generation;
+    journal("rollback", "no rank of the coordinator before is left");
+  }
   if (!newest_folder_.empty()) {
     say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }

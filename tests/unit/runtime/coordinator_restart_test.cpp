@@ -201,6 +201,20 @@ TEST(CoordinatorTakesOver, TheEvaluationOfTheSeededStartIsKept) {
   EXPECT_EQ(world.result_parameters, kSeededParameters);
 }
 
+// All ranks went, and the coordinator after them: the same start of the run, nobody to take over, steps done again.
+TEST(CoordinatorTakesOver, WithNobodyLeftTheStepsAreOfAnotherGeneration) {
+  SimulatedWorld world = world_of(2, true, 1);
+  while (world.done() < 1) EXPECT_TRUE(world.deliver_one());
+  world.dies_in = 3;  // with the loss of the last one in the journal, and not the end
+  for (Rank rank = 0; rank < 2; ++rank) world.kill(rank);
+  ASSERT_EQ(world.restarts, 1U);
+  for (Rank rank = 0; rank < 2; ++rank) world.start_rank(rank);
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.commits.at(1).stamp.generation, 1U);
+}
+
 // Its machine died, and what the kernel had not written of the journal: the ranks have more than the journal says.
 TEST(CoordinatorTakesOver, RanksThatAreAheadOfTheJournalLoad) {
   SimulatedWorld world = world_of(3, true, 1);

@@ -243,7 +243,7 @@ std::vector<std::string> lines_of(const std::filesystem::path& path) {
 // A proof of an eventful run's records holds, and does not hold of records in which a line is left out, repeated or
 // moved, or any byte is another.
 TEST(Properties, NoOtherRecordsProveTheSame) {
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     simulation::SimulatedCluster cluster(simulation::random_scenario(seed), {});
     ASSERT_EQ(cluster.run().problem, "");

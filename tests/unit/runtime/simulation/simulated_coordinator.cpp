@@ -102,9 +102,9 @@ void SimulatedCoordinator::stop_run() {
 void SimulatedCoordinator::perform(runtime::Effects effects) {
   for (runtime::Effect& effect : effects) {
     if (dies_in_ && (*dies_in_)-- == 0) {
-      if (const auto* journal = std::get_if<runtime::Journal>(&effect)) {
-        cluster_.disk().tear(term_, journal->entry, cluster_.chance());
-      }
+      const auto* journal = std::get_if<runtime::Journal>(&effect);
+      const bool is_whole = journal != nullptr && cluster_.disk().tear(term_, journal->entry, cluster_.chance());
+      if (is_whole && journal->entry.at("event").as_string() == "commit") cluster_.check_commit(journal->entry);
       return cluster_.kill_coordinator();
     }
     std::visit([this](auto& it) { on(it); }, effect);

@@ -14,9 +14,11 @@ void SimulatedDisk::append(std::uint64_t term, const boost::json::object& entry,
   if (durability == runtime::Durability::kDisk) journal.forced = journal.bytes.size();
 }
 
-void SimulatedDisk::tear(std::uint64_t term, const boost::json::object& entry, Chance& chance) {
+bool SimulatedDisk::tear(std::uint64_t term, const boost::json::object& entry, Chance& chance) {
   const std::string line = runtime::print_journal_line(entry) + "\n";
-  journals_[term].bytes += line.substr(0, chance.below(line.size() + 1));
+  const std::size_t written = chance.one_in(4) ? line.size() : chance.below(line.size());
+  journals_[term].bytes += line.substr(0, written);
+  return written == line.size();
 }
 
 void SimulatedDisk::lose_unforced(std::uint64_t term, Chance& chance) {

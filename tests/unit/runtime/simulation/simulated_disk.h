@@ -30,8 +30,8 @@ class SimulatedDisk {
  public:
   // ---- the term's journal
   void append(std::uint64_t term, const boost::json::object& entry, runtime::Durability durability);
-  // The process dies while it writes `entry`: a part of the line may be there.
-  void tear(std::uint64_t term, const boost::json::object& entry, Chance& chance);
+  // The process dies while it writes `entry`: a part of the line may be there. True: all of it is.
+  bool tear(std::uint64_t term, const boost::json::object& entry, Chance& chance);
   // The machine dies: what was not forced to the disk may be cut at any byte.
   void lose_unforced(std::uint64_t term, Chance& chance);
   // What read_terms() has of them.
