@@ -48,9 +48,8 @@ int run_rank(const MpiBoot& mpi) {
   // Peers are reached by the networks of the coordinator, of which this machine may not have all; those of the same
   // host without one.
   options.make_transport = [&](const runtime::Member&) {
-    return comm::make_tcp_transport({.token = mpi.boot.token,
-                                     .addresses = runtime::addresses_towards(mpi.boot.coordinator),
-                                     .unix_socket = true});
+    return comm::make_tcp_transport(
+        {.token = mpi.boot.token, .addresses = runtime::addresses_towards(mpi.boot.coordinator), .unix_socket = true});
   };
   run::Worker worker(std::move(options));
   worker.run();

@@ -253,7 +253,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
   if (!whole->problem.empty()) {
-    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp.view, whole->problem});
+    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp, whole->problem});
     return;
   }
   effects_.push_back(Publish{{.run_id = options_.run_id,

@@ -25,8 +25,8 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
   const Rank rank = peer.member.rank;
   connections_[peer.index] = from;
   journal("reconnected", runtime::say("rank ", rank, " has connected anew"), as_json(peer.member), Durability::kKernel);
-  effects_.push_back(Tell{{from}, Welcome{stamp_, rank, peer.member.incarnation}});
-  give_up_snapshots(rank, runtime::say("word of rank ", rank, "'s shard may be lost"));
+  welcome(from, peer.member);
+  give_up(snapshots_.that_miss(rank), runtime::say("word of rank ", rank, "'s shard may be lost"));
   if (message.stamp != view_.stamp) {
     effects_.push_back(Tell{{from}, told_view_});
   } else if (message.committed + 1 == course_.done) {

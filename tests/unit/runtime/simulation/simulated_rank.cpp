@@ -95,20 +95,19 @@ void SimulatedRank::lose_peer(std::int64_t pid) {
 }
 
 void SimulatedRank::obey(const runtime::CoordinatorMessage& message) {
-  std::visit(
-      runtime::Match{[&](const runtime::Welcome& m) { take_name(m); }, [&](const runtime::Refused&) { end(); },
-                     [&](const runtime::Fence&) { report(); },
-                     [&](const runtime::NewView& m) {
-                       if (is_loaded_) {
-                         // To a rank that has connected anew it is said again.
-                         if (!place_ || place_->view.stamp != m.view.stamp) install(m);
-                       } else if (m.order.kind == Order::Kind::kEnd) {
-                         end();
-                       }
-                     },
-                     [&](const runtime::Commit& m) { commit(m); }, [&](const runtime::Proceed& m) { perform(m.next); },
-                     [](const runtime::FileAnswer&) {}},
-      message);
+  std::visit(runtime::Match{[&](const runtime::Welcome& m) { take_name(m); }, [&](const runtime::Refused&) { end(); },
+                            [&](const runtime::Fence&) { report(); },
+                            [&](const runtime::NewView& m) {
+                              if (is_loaded_) {
+                                // To a rank that has connected anew it is said again.
+                                if (!place_ || place_->view.stamp != m.view.stamp) install(m);
+                              } else if (m.order.kind == Order::Kind::kEnd) {
+                                end();
+                              }
+                            },
+                            [&](const runtime::Commit& m) { commit(m); },
+                            [&](const runtime::Proceed& m) { perform(m.next); }, [](const runtime::FileAnswer&) {}},
+             message);
 }
 
 void SimulatedRank::take_name(const runtime::Welcome& welcome) {

@@ -12,6 +12,8 @@
 #include "tests/unit/runtime/simulation/simulated_cluster.h"
 
 namespace cadre::simulation {
+
+using namespace std::chrono_literals;
 namespace {
 
 std::string printed(const std::vector<ChunkState>& chunks) {
