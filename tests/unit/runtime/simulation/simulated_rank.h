@@ -124,7 +124,8 @@ class SimulatedRank : public RankEnd {
 
   std::uint64_t step_ = 0;  // in hand
   bool is_prepared_ = false;
-  std::vector<std::vector<runtime::Range>> plan_;                                         // nodes by member
+  bool is_rounded_ = false;                        // the values, as the result has them
+  std::vector<std::vector<runtime::Range>> plan_;  // nodes by member
   std::map<std::uint32_t, std::pair<runtime::Range, std::vector<std::uint64_t>>> nodes_;  // kept; sums by chunk
   std::map<std::uint32_t, runtime::MicroBatchResult> results_;
   std::map<std::uint32_t, std::vector<std::uint64_t>> leaves_;  // of the node in hand
