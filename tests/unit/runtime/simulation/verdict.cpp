@@ -169,7 +169,6 @@ std::string SimulatedCluster::describe(const ControlLink& link, const runtime::M
           [](const runtime::ResultWritten&) { return std::string("result"); },
           [](const runtime::Failed& m) { return "failed: " + m.reason; },
           [](const runtime::Note&) { return std::string("note"); },
-          [](const runtime::PeerLost& m) { return runtime::say("lost the connection to rank ", m.peer); },
           [](const runtime::Heartbeat&) { return std::string("beat"); },
           [](const runtime::ReadFile& m) { return "reads " + m.path; },
           [](const runtime::WriteFile& m) { return "writes " + m.path; },
