@@ -287,6 +287,12 @@ void CoordinatorShell::obey_control(const std::string& line) {
   const std::string control = text("control");
   if (control == "stop") perform(coordinator_->on_stop(text("reason"), std::chrono::steady_clock::now()));
   if (control == "fail") give_up(text("reason"));
+  if (control == "left_out") {
+    const auto* rank = object.if_contains("rank");
+    boost::json::error_code none;
+    const auto number = rank != nullptr ? rank->to_number<runtime::Rank>(none) : 0;
+    perform(coordinator_->on_left_out(number, text("reason"), std::chrono::steady_clock::now()));
+  }
 }
 
 void CoordinatorShell::perform(runtime::Effects effects) {

@@ -54,6 +54,11 @@ Effects Coordinator::on_stop(const std::string& reason, TimePoint now) {
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_left_out(Rank rank, const std::string& reason, TimePoint now) {
+  machine_->left_out(rank, reason, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now) {
   machine_->checkpoint_published(step, problem, now);
   return machine_->take_effects();
@@ -138,6 +143,15 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   } else if (phase_ == Phase::kWaiting) {
     do_next();
   }
+}
+
+void Coordinator::Machine::left_out(Rank rank, const std::string& reason, TimePoint now) {
+  if (finished()) return;
+  now_ = now;
+  journal_start();
+  if (finished()) return;
+  journal("left_out", reason, {{"rank", rank}}, Durability::kKernel);
+  say(reason, true);
 }
 
 // ---- what a member says

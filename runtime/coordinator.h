@@ -74,6 +74,8 @@ class Coordinator {
   Effects on_tick(TimePoint now);
   // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.
   Effects on_stop(const std::string& reason, TimePoint now);
+  // The launcher does not start a lost rank again: said once, and recorded.
+  Effects on_left_out(Rank rank, const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.
   Effects on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   // The answer to FindCheckpoint; an empty folder: there is none, only the seeded start.

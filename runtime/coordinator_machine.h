@@ -35,6 +35,7 @@ class Coordinator::Machine {
   void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
+  void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
   Effects take_effects() { return std::exchange(effects_, {}); }
