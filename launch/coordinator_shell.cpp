@@ -115,6 +115,8 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.max_grad_norm = config.max_grad_norm;
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
+  options.min_ranks = static_cast<std::size_t>(config.min_ranks);
+  if (boot_.ranks_return) options.rejoin_wait = std::chrono::seconds(config.rejoin_wait);
   options.policy.in_rounds = config.zero_stage >= 2;
   std::vector<std::string> problems;
   options.start = find_checkpoint(store, problems);

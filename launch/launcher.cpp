@@ -112,6 +112,8 @@ class Launcher::Impl {
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
     bool is_needed = false;
     bool is_over = false;
+    bool begins_anew = false;  // when its mpirun has ended
+    IslandSpec spec = {};
     std::set<std::uint32_t> ended = {};  // of its ranks
   };
 
@@ -122,6 +124,7 @@ class Launcher::Impl {
   void rank_ended(Seat& seat, std::uint32_t rank, const Ended& how);
   void failed_to_start(Seat& seat, const std::string& why);
   void start_again(Seat& seat, std::uint32_t rank);
+  bool begin_anew(Seat& seat, const std::string& why);
   bool is_ending() const { return coordinator_is_over_ || is_failing_ || is_at_once_ || signals_taken_ > 0; }
   void fail(const std::string& reason);
   void coordinator_ended(const AfterEnd& after);
@@ -150,6 +153,7 @@ class Launcher::Impl {
   std::vector<std::unique_ptr<Seat>> seats_;
   std::map<std::uint32_t, std::vector<std::chrono::steady_clock::time_point>> restarts_;  // by rank
   LaunchResult result_;
+  int to_come_ = 0;  // islands that are about to be started again
   int signals_taken_ = 0;
   bool coordinator_is_over_ = false;
   bool is_failing_ = false;
@@ -197,6 +201,7 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   auto made = std::make_unique<Seat>();
   Seat& seat = *made;
   seat.is_needed = is_needed;
+  seat.spec = spec;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
   const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
@@ -264,6 +269,11 @@ void Launcher::Impl::look_at_islands() {
     if (seat.is_over || !seat.process->is_over()) continue;
     seat.is_over = true;
     IslandProcess& island = *seat.process;
+    if (seat.begins_anew) {
+      --to_come_;
+      if (!is_ending()) start_island(seat.spec, island.first_rank(), true);
+      continue;
+    }
     const Ended ended = *island.mpirun().ended();
     if (!island.is_booted()) {
       const std::string words = island.last_words_of_mpirun();
@@ -286,6 +296,7 @@ void Launcher::Impl::look_at_islands() {
 }
 
 void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
+  if (seat.begins_anew) return;
   if (seat.process->is_booted(rank)) {
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
     seat.ended.insert(rank);
@@ -293,9 +304,23 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
     return;
   }
   const std::string words = seat.process->last_words(rank);
-  failed_to_start(seat, runtime::say("rank ", rank, seat.process->host().empty() ? "" : " on " + seat.process->host(),
-                                     " ended before it had started, with ", describe(how),
-                                     words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")"));
+  const std::string why = runtime::say("rank ", rank, seat.process->host().empty() ? "" : " on " + seat.process->host(),
+                                       " ended before it had started, with ", describe(how),
+                                       words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")");
+  if (how.signal == 0 || !begin_anew(seat, why)) failed_to_start(seat, why);
+}
+
+// The others of an island of which one was killed wait in MPI_Init for ever.
+bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
+  std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[seat.process->first_rank()];
+  const auto now = std::chrono::steady_clock::now();
+  if (is_ending() || !seat.is_needed || !restart_delay(starts, now)) return false;
+  starts.push_back(now);
+  ++to_come_;
+  seat.begins_anew = true;
+  logs_.launcher(why + "; the island begins anew");
+  seat.process->mpirun().signal(SIGTERM);
+  return true;
 }
 
 // A lost rank comes back as an island of one. While the old process lives the coordinator refuses the new one, which is
@@ -315,8 +340,10 @@ void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
   }
   logs_.launcher(runtime::say("rank ", rank, " is started again in ", delay->count() / 1000.0, " s"));
   starts.push_back(now + *delay);
+  ++to_come_;
   timers_.push_back(std::make_unique<boost::asio::steady_timer>(io_, *delay));
   timers_.back()->async_wait([this, host, rank](const Error& error) {
+    --to_come_;
     if (error || is_ending()) return;
     try {
       start_island({.host = host, .ranks = 1}, rank, false);
@@ -343,7 +370,8 @@ void Launcher::Impl::fail(const std::string& reason) {
 
 // Never without islands of ours: what others start is the coordinator's to judge.
 bool Launcher::Impl::is_deserted() const {
-  return !seats_.empty() && std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
+  return !seats_.empty() && to_come_ == 0 &&
+         std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
 }
 
 void Launcher::Impl::desert() {

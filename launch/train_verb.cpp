@@ -172,8 +172,11 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
                   .logs = setup.folder.logs()};
   LaunchCallbacks callbacks;
   callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening) {
-    return print_coordinator_boot(
-        {.boot = boot(0, 0, listening), .term = term, .ranks = ranks.count, .steps_per_epoch = setup.steps_per_epoch});
+    return print_coordinator_boot({.boot = boot(0, 0, listening),
+                                   .term = term,
+                                   .ranks = ranks.count,
+                                   .ranks_return = standing.ranks == 0,
+                                   .steps_per_epoch = setup.steps_per_epoch});
   };
   callbacks.rank_boot = boot;
   callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };

@@ -138,8 +138,8 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   stopping_ = reason;
   if (takes_over()) {
     say("stops when the ranks have come back to the coordinator");
-  } else if (phase_ == Phase::kGathering) {
-    finish({RunOutcome::kStopped, reason, course_.done, {}, {}});
+  } else if (phase_ == Phase::kGathering || short_since_) {
+    finish({RunOutcome::kStopped, reason, short_since_ ? newest_course_.done : course_.done, {}, {}});
   } else if (phase_ == Phase::kWaiting) {
     do_next();
   }
@@ -223,6 +223,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
   if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
   // At the next boundary it becomes a member.
   if (!roll_.agrees(from)) refuse(from, roll_.disagreement());
+  if (short_since_) install_when_all_have_reported();
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Progress&& message) {

@@ -24,11 +24,12 @@ struct CoordinatorOptions {
   std::string run_id = {};
   std::uint64_t term = 1;
   std::size_t expected_ranks = 1;  // numbers 0 to expected_ranks − 1
-  std::size_t min_ranks = 1;       // with fewer the run fails
+  std::size_t min_ranks = 1;       // with fewer nothing is computed
   RunPolicy policy = {};
   std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
 
   std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
+  std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it fails at once
   std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
   std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: none
   std::chrono::milliseconds fence_limit{60'000};     // from a fence to its report

@@ -102,6 +102,7 @@ class Coordinator::Machine {
   std::vector<Connection> survivors() const;
   // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
+  bool has_enough_ranks(std::size_t stay);
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 
@@ -190,6 +191,7 @@ class Coordinator::Machine {
 
   // A fence under way.
   TimePoint fenced_{};
+  std::optional<TimePoint> short_since_;  // too few ranks are left, and others may come back
   std::string fenced_because_;
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
