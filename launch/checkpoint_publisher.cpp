@@ -46,7 +46,8 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   post([this, task = std::move(task)] {
     std::string problem;
     try {
-      runtime::StagedCheckpoint staged = store_.gather(task.manifest.step);
+      runtime::StagedCheckpoint staged =
+          store_.gather(task.manifest.step, {.generation = task.manifest.generation, .view = task.manifest.view});
       for (const runtime::Shard& shard : task.shards) staged.add_shard(shard.file, shard.sha256);
       staged.publish(task.manifest, runtime::now_utc());
     } catch (const std::exception& error) {
@@ -56,10 +57,11 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   });
 }
 
-void CheckpointPublisher::give_up(std::uint64_t step) {
-  post([this, step] {
+void CheckpointPublisher::give_up(runtime::GiveUpCheckpoint task) {
+  post([this, task = std::move(task)] {
     std::error_code ignored;  // what stays is removed at the next start
-    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), step), ignored);
+    std::filesystem::remove_all(runtime::staging_folder(store_.folder(), task.step, task.stamp), ignored);
+    if (!task.problem.empty()) published_(task.step, task.problem);
   });
 }
 
@@ -71,6 +73,10 @@ void CheckpointPublisher::remove(std::uint64_t step) {
       warn_(runtime::say("the checkpoint of step ", step, " could not be removed: ", error.what()));
     }
   });
+}
+
+void CheckpointPublisher::look(std::function<void(const runtime::CheckpointStore& store)> task) {
+  post([this, task = std::move(task)] { task(store_); });
 }
 
 }  // namespace cadre::launch

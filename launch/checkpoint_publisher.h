@@ -23,8 +23,10 @@ class CheckpointPublisher {
   ~CheckpointPublisher();
 
   void publish(runtime::Publish task);
-  void give_up(std::uint64_t step);
+  void give_up(runtime::GiveUpCheckpoint task);
   void remove(std::uint64_t step);
+  // Whatever else reads or changes the store, after what was asked for before.
+  void look(std::function<void(const runtime::CheckpointStore& store)> task);
 
  private:
   void post(std::function<void()> task);

@@ -12,16 +12,20 @@
 #include "runtime/authentication.h"
 #include "runtime/clock.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "runtime/json_print.h"
 #include "runtime/match.h"
 #include "runtime/plain_text.h"
 #include "runtime/run_folder.h"
 #include "runtime/run_lock.h"
 #include "runtime/sha256.h"
+#include "runtime/shared_folder.h"
 
 namespace cadre::launch {
 namespace {
 
+using runtime::Failpoint;
+using runtime::reach;
 using runtime::say;
 
 constexpr std::chrono::milliseconds kTick{250};
@@ -112,17 +116,11 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
   options.policy.in_rounds = config.zero_stage >= 2;
-  runtime::CheckpointStore::Search search = store.newest_valid();
-  for (const runtime::CheckpointEntry& entry : search.skipped) {
-    say(entry.folder.string() + " is damaged and left aside: " + entry.problem, true);
-  }
+  std::vector<std::string> problems;
+  options.start = find_checkpoint(store, problems);
+  for (const std::string& problem : problems) say(problem, true);
   for (const runtime::CheckpointEntry& entry : store.list()) {
     if (entry.problem.empty()) options.published.insert(entry.step);
-  }
-  std::optional<runtime::LoadableCheckpoint> from = std::move(search.found);
-  if (const std::string& named = config.resume_from_checkpoint; named != "auto" && named != "none") {
-    runtime::LoadableCheckpoint other{named, runtime::read_manifest(named)};
-    if (!from || from->manifest.step < other.manifest.step) from = std::move(other);
   }
   const runtime::TermHistory history = runtime::read_terms(folder_);
   for (const std::string& problem : history.problems) say(problem, true);
@@ -139,17 +137,46 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   boot_.term = std::max(boot_.term, history.last_term + 1);
   options.term = boot_.term;
   // Steps after the checkpoint are committed once more: in a generation of their own.
-  const std::uint64_t start = from ? from->manifest.step : 0;
-  if (history.launch != options.launch && history.committed > start) ++options.last_generation;
+  if (history.launch != options.launch && history.committed > options.start.manifest.step) ++options.last_generation;
   const runtime::RunHolder self = runtime::this_process();
   options.host = self.host;
   options.pid = self.pid;
   if (const auto state = runtime::look_at_run_folder(folder_); state.record) options.starts = state.record->starts;
-  if (from) {
-    options.start = {.folder = from->folder.string(), .manifest = from->manifest};
-    start_step_ = from->manifest.step;
-  }
+  if (!options.start.folder.empty()) start_step_ = options.start.manifest.step;
   return options;
+}
+
+runtime::CoordinatorOptions::Start CoordinatorShell::find_checkpoint(const runtime::CheckpointStore& store,
+                                                                     std::vector<std::string>& problems) const {
+  runtime::CoordinatorOptions::Start start;
+  const runtime::CheckpointStore::Search search = store.newest_valid();
+  for (const runtime::CheckpointEntry& entry : search.skipped) {
+    problems.push_back(entry.folder.string() + " is damaged and left aside: " + entry.problem);
+  }
+  if (search.found) start = {.folder = search.found->folder.string(), .manifest = search.found->manifest};
+  if (const std::string& named = resolved_.config.resume_from_checkpoint; named != "auto" && named != "none") {
+    runtime::Manifest other = runtime::read_manifest(named);
+    if (start.folder.empty() || start.manifest.step < other.step) {
+      start = {.folder = named, .manifest = std::move(other)};
+    }
+  }
+  return start;
+}
+
+void CoordinatorShell::look_for_checkpoint() {
+  publisher_->look([this](const runtime::CheckpointStore& store) {
+    std::vector<std::string> problems;
+    runtime::CoordinatorOptions::Start found;
+    try {
+      found = find_checkpoint(store, problems);
+    } catch (const std::exception& error) {  // the one that the configuration names
+      problems.emplace_back(error.what());
+    }
+    boost::asio::post(io_, [this, problems = std::move(problems), found = std::move(found)] {
+      for (const std::string& problem : problems) say(problem, true);
+      perform(coordinator_->on_checkpoint_found(found, std::chrono::steady_clock::now()));
+    });
+  });
 }
 
 int CoordinatorShell::run() {
@@ -189,6 +216,10 @@ void CoordinatorShell::on_open(runtime::Connection connection, const std::string
 }
 
 void CoordinatorShell::on_message(runtime::Connection connection, runtime::MemberMessage message) {
+  if (auto* join = std::get_if<runtime::Join>(&message)) {
+    reach(Failpoint::kJoin, coordinator_->done_steps());
+    look_for_proof(*join);
+  }
   if (const auto* ready = std::get_if<runtime::Ready>(&message); ready != nullptr && !workload_) {
     workload_ = ready->workload;
   }
@@ -209,6 +240,12 @@ void CoordinatorShell::on_close(runtime::Connection connection, runtime::Channel
     return;
   }
   perform(coordinator_->on_closed(connection, runtime::describe(why), std::chrono::steady_clock::now()));
+}
+
+void CoordinatorShell::on_detach(runtime::Connection connection, runtime::ChannelEnd why) {
+  if (coordinator_->finished() || exit_code_) return on_close(connection, why);
+  connected_.erase(connection);
+  perform(coordinator_->on_detached(connection, std::chrono::steady_clock::now()));
 }
 
 void CoordinatorShell::tick() {
@@ -250,6 +287,12 @@ void CoordinatorShell::obey_control(const std::string& line) {
   const std::string control = text("control");
   if (control == "stop") perform(coordinator_->on_stop(text("reason"), std::chrono::steady_clock::now()));
   if (control == "fail") give_up(text("reason"));
+  if (control == "left_out") {
+    const auto* rank = object.if_contains("rank");
+    boost::json::error_code none;
+    const auto number = rank != nullptr ? rank->to_number<runtime::Rank>(none) : 0;
+    perform(coordinator_->on_left_out(number, text("reason"), std::chrono::steady_clock::now()));
+  }
 }
 
 void CoordinatorShell::perform(runtime::Effects effects) {
@@ -263,10 +306,17 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
   std::visit(
       runtime::Match{[&](runtime::Tell& e) { tell(e); }, [&](runtime::Close& e) { server_->close(e.connection); },
                      [&](runtime::Journal& e) { journal(e); },
-                     [&](runtime::Publish& e) { publisher_->publish(std::move(e)); },
-                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e.step); },
+                     [&](runtime::Publish& e) {
+                       reach(Failpoint::kCheckpoint, e.manifest.step);
+                       publisher_->publish(std::move(e));
+                     },
+                     [&](runtime::GiveUpCheckpoint& e) { publisher_->give_up(e); },
+                     [&](runtime::FindCheckpoint&) { look_for_checkpoint(); },
                      [&](runtime::RemoveCheckpoint& e) { publisher_->remove(e.step); },
-                     [&](runtime::Committed& e) { recorder_->committed(e); },
+                     [&](runtime::Committed& e) {
+                       reach(Failpoint::kApply, e.step - 1);
+                       recorder_->committed(e);
+                     },
                      [&](runtime::EvaluationDone& e) { recorder_->evaluated(e); },
                      [&](runtime::RolledBack& e) { recorder_->rolled_back(e); },
                      [&](runtime::Recovered& e) { begin_records(e.kept, e.seconds); },
@@ -274,8 +324,34 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
       effect);
 }
 
-void CoordinatorShell::tell(const runtime::Tell& effect) {
+void CoordinatorShell::look_for_proof(runtime::Join& join) {
+  join.self.shares_folder = runtime::find_folder_proof(folder_, boot_.boot.token, join.folder_proof);
+  if (join.self.shares_folder || !hosts_apart_.insert(join.self.host).second) return;
+  say(runtime::plain_line(join.self.host) + " does not share " + folder_.string() +
+          " with this machine: its ranks get data and checkpoints from here, and send theirs here",
+      false);
+}
+
+const runtime::FileServer& CoordinatorShell::file_server() {
+  if (file_server_ != nullptr) return *file_server_;
+  const config::Config& config = resolved_.config;
+  const std::string& from = config.resume_from_checkpoint;
+  runtime::FileServerOptions options{.token = boot_.boot.token};
+  options.rules = {.readable = {folder_ / "checkpoints", config.dataset_prepared_path},
+                   .checkpoints = folder_ / "checkpoints",
+                   .result = folder_};
+  if (from != "auto" && from != "none") options.rules.readable.push_back(from);
+  for (const runtime::Endpoint& endpoint : boot_.boot.coordinator) options.addresses.push_back(endpoint.address);
+  file_server_ = std::make_unique<runtime::FileServer>(std::move(options));
+  return *file_server_;
+}
+
+void CoordinatorShell::tell(runtime::Tell& effect) {
+  if (auto* welcome = std::get_if<runtime::Welcome>(&effect.message); welcome && !welcome->shares_folder) {
+    welcome->file_server = file_server().endpoints();
+  }
   if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records(start_step_, 0);
+  if (std::holds_alternative<runtime::Fence>(effect.message)) reach(Failpoint::kRecovery, coordinator_->done_steps());
   server_->broadcast(effect.to, effect.message);
 }
 
@@ -291,7 +367,11 @@ void CoordinatorShell::begin_records(std::optional<std::uint64_t> done, double s
 void CoordinatorShell::journal(const runtime::Journal& effect) {
   boost::json::object entry = effect.entry;
   entry["time"] = runtime::iso_time(runtime::now_utc());
+  const bool is_commit = entry.at("event") == "commit";
+  const std::uint64_t step = is_commit ? coordinator_->done_steps() - 1 : 0;  // the machine is past it already
+  if (is_commit) reach(Failpoint::kPrepared, step);
   term_->append(entry, effect.durability);
+  if (is_commit) reach(Failpoint::kCommitted, step);
   if (effect.for_people) journal_->write(entry);
 }
 
@@ -310,6 +390,7 @@ void CoordinatorShell::report(const boost::json::object& line) {
 }
 
 void CoordinatorShell::finish(const runtime::Finished& effect) {
+  reach(Failpoint::kEnd, effect.step);
   boost::json::object files;
   for (const auto& [name, hash] : effect.result_sha256) files[name] = hash;
   report({{"result",
@@ -320,6 +401,7 @@ void CoordinatorShell::finish(const runtime::Finished& effect) {
             {"of", effect.result_of},
             {"sha256", std::move(files)}}}});
   exit_code_ = exit_code_of(effect.outcome);
+  runtime::remove_folder_proofs(folder_);
   if (connected_.empty()) return io_.stop();
   // What was told last still goes out; the ranks close their ends when they have heard it.
   ticks_.expires_after(std::chrono::seconds(3));

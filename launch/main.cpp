@@ -22,7 +22,7 @@ int run(const launch::Arguments& arguments) {
       {"train", launch::train},        {"generate", launch::generate},  {"merge", launch::merge},
       {"verify", launch::verify},      {"status", launch::show_status}, {"stop", launch::stop},
       {"doctor", launch::show_doctor}, {"init", launch::init},          {"coordinator", launch::coordinator},
-      {"rank", launch::rank},          {"supervise", launch::supervise}};
+      {"rank", launch::rank},          {"relay", launch::relay},        {"supervise", launch::supervise}};
   static const std::map<std::string, std::string> kPlanned = {
       {"plan", "memory, steps, time and money before anything is started"},
       {"check", "the data gate"},

@@ -128,6 +128,7 @@ MpiBoot boot_from_first_rank(const std::function<std::string(const std::vector<s
   return {.boot = parse_boot(text),
           .rank = static_cast<std::uint32_t>(rank),
           .local_rank = variable("OMPI_COMM_WORLD_LOCAL_RANK"),
+          .local_size = variable("OMPI_COMM_WORLD_LOCAL_SIZE"),
           .size = static_cast<std::uint32_t>(size)};
 }
 

@@ -16,6 +16,7 @@ struct MpiBoot {
   Boot boot = {};
   std::uint32_t rank = 0;        // within the island; the run's is boot.first_rank + rank
   std::uint32_t local_rank = 0;  // among the island's on this host: chooses device and processors
+  std::uint32_t local_size = 1;  // their number
   std::uint32_t size = 1;        // of the island
 
   std::uint32_t run_rank() const { return boot.first_rank + rank; }

@@ -18,6 +18,7 @@
 #include "launch/rank_count.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "trainer/run/recorder.h"
 #include "trainer/run/run_setup.h"
 
@@ -104,6 +105,7 @@ int end_run(run::RunSetup& setup, const LaunchResult& ended, bool quiet, run::Pr
     return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
   };
   const std::string outcome = text("outcome"), reason = ended.reason.empty() ? text("reason") : ended.reason;
+  runtime::reach(runtime::Failpoint::kEnd, 0);
   if (outcome == "succeeded") {
     run::RunResult result{.of = text("of"), .steps = ended.result.at("step").to_number<std::uint64_t>()};
     for (const auto& [name, hash] : ended.result.at("sha256").as_object()) {
@@ -140,6 +142,7 @@ void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& 
 
 struct Flags {
   bool quiet = false, trace = false;
+  std::uint32_t relay_above = Boot{}.relay_above;  // not for users: what has a relay is a matter of scale
 };
 
 int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& standing, Flags flags,
@@ -155,10 +158,13 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
                 .first_rank = first_rank,
                 .configuration = setup.configuration,
                 .chat_template_date = setup.chat_template_date,
-                .trace = flags.trace};
+                .prepared_key = setup.prepared_key,
+                .trace = flags.trace,
+                .relay_above = flags.relay_above};
   };
   const std::size_t hosts = std::max(ranks.islands.size(), standing.hosts.size());
   if (ranks.count > 1) progress.note(runtime::say(ranks.count, " ranks on ", hosts, hosts == 1 ? " host" : " hosts"));
+  runtime::reach(runtime::Failpoint::kStart, 0);
   LaunchPlan plan{.islands = ranks.islands,
                   .other_hosts = standing.hosts,
                   .coordinator = {program, "coordinator"},
@@ -192,7 +198,9 @@ int train(Arguments arguments) {
 int lead_run(Arguments arguments, const StandingRanks& standing) {
   require_possible_instructions();
   const bool dry_run = arguments.take_flag("dry_run");
-  const Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  const std::string relay_above = arguments.take("relay_above", std::to_string(flags.relay_above));
+  flags.relay_above = static_cast<std::uint32_t>(integer_of("relay_above", relay_above, 1, 1 << 20));
   std::vector<std::string> switches;  // `--sample_packing` alone means true
   for (const config::KeyDescription& key : config::describe_keys()) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
@@ -209,6 +217,7 @@ int lead_run(Arguments arguments, const StandingRanks& standing) {
     return kDone;
   }
   remember_early_signals();
+  runtime::arm_failpoints("launcher");
   run::Progress progress(run::Progress::style_for_stderr(flags.quiet));
   run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
   try {

@@ -22,6 +22,7 @@ int run_rank(const MpiBoot& mpi);
 // Hidden: the processes that `train` starts.
 int coordinator(Arguments arguments);
 int rank(Arguments arguments);
+int relay(Arguments arguments);
 int supervise(Arguments arguments);
 
 }  // namespace cadre::launch

@@ -21,7 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxManifestBytes = 16 << 20;
-constexpr const char* kManifestName = "manifest.json";
 constexpr std::string_view kStagingPrefix = ".staging-";    // being written
 constexpr std::string_view kReplacedPrefix = ".replaced-";  // makes way for a new one of the same step
 constexpr std::string_view kRemovedPrefix = ".removed-";    // being removed
@@ -136,12 +135,12 @@ std::vector<std::uint64_t> checkpoints_to_remove(const std::set<std::uint64_t>& 
   return removed;
 }
 
-fs::path staging_folder(const fs::path& checkpoints, std::uint64_t step) {
-  return marked(checkpoints, kStagingPrefix, step);
+fs::path staging_folder(const fs::path& checkpoints, std::uint64_t step, const Stamp& stamp) {
+  return marked(checkpoints, kStagingPrefix, step) += say('.', stamp.generation, '.', stamp.view);
 }
 
-StagedCheckpoint::StagedCheckpoint(fs::path parent, std::uint64_t step, Staging staging)
-    : parent_(std::move(parent)), folder_(staging_folder(parent_, step)), step_(step) {
+StagedCheckpoint::StagedCheckpoint(fs::path parent, std::uint64_t step, const Stamp& stamp, Staging staging)
+    : parent_(std::move(parent)), folder_(staging_folder(parent_, step, stamp)), step_(step) {
   on_disk(folder_, "be made", [&] {
     if (staging == Staging::kEmptied) fs::remove_all(folder_);
     fs::create_directories(folder_);
@@ -238,8 +237,11 @@ void CheckpointStore::clean_up() {
     for (const fs::path& path : left) {
       const std::string name = path.filename().string();
       for (const std::string_view prefix : {kStagingPrefix, kReplacedPrefix, kRemovedPrefix}) {
-        if (!name.starts_with(prefix) || !step_of_checkpoint(name.substr(prefix.size()))) continue;
-        const fs::path target = folder_ / name.substr(prefix.size());
+        if (!name.starts_with(prefix)) continue;
+        // What follows is the attempt.
+        const std::string checkpoint = name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size());
+        if (!step_of_checkpoint(checkpoint)) continue;
+        const fs::path target = folder_ / checkpoint;
         // The process died between the two renames of publish(): the old one is what there is.
         if (prefix == kReplacedPrefix && !fs::exists(target)) {
           fs::rename(path, target);
@@ -252,11 +254,11 @@ void CheckpointStore::clean_up() {
 }
 
 StagedCheckpoint CheckpointStore::begin(std::uint64_t step) {
-  return StagedCheckpoint(folder_, step, StagedCheckpoint::Staging::kEmptied);
+  return StagedCheckpoint(folder_, step, {}, StagedCheckpoint::Staging::kEmptied);
 }
 
-StagedCheckpoint CheckpointStore::gather(std::uint64_t step) {
-  return StagedCheckpoint(folder_, step, StagedCheckpoint::Staging::kAsItIs);
+StagedCheckpoint CheckpointStore::gather(std::uint64_t step, const Stamp& stamp) {
+  return StagedCheckpoint(folder_, step, stamp, StagedCheckpoint::Staging::kAsItIs);
 }
 
 std::vector<CheckpointEntry> CheckpointStore::list() const {

@@ -2,7 +2,8 @@
 //
 //   checkpoints/step-00000100/manifest.json     written last; names every shard with its size and sha256
 //   checkpoints/step-00000100/<shards>          files that the trainer writes; the store knows no tensors
-//   checkpoints/.staging-step-00000100/         one that is being written, by all ranks; removed at the next start
+//   checkpoints/.staging-step-00000100.0.3/     one that is being written, by all ranks of generation 0, view 3;
+//                                               removed at the next start
 //
 // A checkpoint appears by the rename of its staging folder, after every shard has been read back from the disk. The
 // run's folder is locked, so that there is one writer; readers may come at any time.
@@ -20,8 +21,11 @@
 #include <vector>
 
 #include "runtime/clock.h"
+#include "runtime/members.h"
 
 namespace cadre::runtime {
+
+inline constexpr const char* kManifestName = "manifest.json";
 
 struct Shard {
   std::string file = {};  // a plain file name
@@ -44,8 +48,9 @@ struct Manifest {
   std::vector<Shard> shards = {};
 };
 
-// Where ranks write the shards of the checkpoint of `step`, until it is published.
-std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step);
+// Where the ranks of a view write the shards of the checkpoint of `step`, until it is published. What another view has
+// begun of it and given up is removed when there is time: it is elsewhere.
+std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step, const Stamp& stamp);
 
 // A checkpoint that is being written. Its folder is removed when the object goes before publish() has returned.
 class StagedCheckpoint {
@@ -70,7 +75,7 @@ class StagedCheckpoint {
  private:
   friend class CheckpointStore;
   enum class Staging { kEmptied, kAsItIs };
-  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step, Staging staging);
+  StagedCheckpoint(std::filesystem::path parent, std::uint64_t step, const Stamp& stamp, Staging staging);
 
   std::filesystem::path parent_;
   std::filesystem::path folder_;  // empty once published or moved from
@@ -101,7 +106,7 @@ class CheckpointStore {
   // RunError when the disk refuses.
   StagedCheckpoint begin(std::uint64_t step);
   // The checkpoint whose shards others have written into its staging folder.
-  StagedCheckpoint gather(std::uint64_t step);
+  StagedCheckpoint gather(std::uint64_t step, const Stamp& stamp);
 
   // Newest first. What has not the name of a checkpoint is not listed.
   std::vector<CheckpointEntry> list() const;

@@ -68,12 +68,18 @@ class Coordinator {
 
   Effects on_message(Connection from, MemberMessage message, TimePoint now);
   Effects on_closed(Connection connection, const std::string& reason, TimePoint now);
+  // Its relay is gone, and it perhaps not: lost only when it does not connect anew within the heartbeat limit.
+  Effects on_detached(Connection connection, TimePoint now);
   // At least every quarter of the heartbeat limit.
   Effects on_tick(TimePoint now);
   // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.
   Effects on_stop(const std::string& reason, TimePoint now);
+  // The launcher does not start a lost rank again: said once, and recorded.
+  Effects on_left_out(Rank rank, const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.
   Effects on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+  // The answer to FindCheckpoint; an empty folder: there is none, only the seeded start.
+  Effects on_checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
 
   // For the live plan and tests.
   bool finished() const;

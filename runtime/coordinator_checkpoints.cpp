@@ -16,13 +16,15 @@ void Coordinator::Machine::order_snapshot(std::string reason) {
   snapshots_.order(std::move(snapshot));
 }
 
-void Coordinator::Machine::give_up_snapshots(std::optional<Rank> lost, const std::string& reason) {
-  for (const std::uint64_t step : snapshots_.that_miss(lost)) {
+void Coordinator::Machine::give_up(const std::vector<std::uint64_t>& snapshots, const std::string& reason) {
+  for (const std::uint64_t step : snapshots) {
     const std::optional<Snapshot> snapshot = snapshots_.failed(step);
-    effects_.push_back(GiveUpCheckpoint{step});
+    effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp, {}});
     journal("checkpoint_given_up", reason, {{"step", step}});
     // Taken again at the next boundary, with the state of then.
     owed_snapshot_ = snapshot->reason;
+    const bool is_best = course_.best.step == static_cast<std::int64_t>(step);
+    if (options_.policy.patience > 0 && is_best && step != course_.done) must_go_back_ = true;
     snapshots_.go_back(newest_course_.done);
   }
 }
@@ -53,6 +55,19 @@ void Coordinator::Machine::checkpoint_published(std::uint64_t step, const std::s
     remove_old_checkpoints(step, snapshot->best_before);
   }
   if (phase_ == Phase::kWaiting) do_next();
+  if (phase_ == Phase::kFencing) install_when_all_have_reported();
+}
+
+// What was published may have been damaged since. Who looked has said so.
+void Coordinator::Machine::checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now) {
+  if (finished() || search_ != Search::kUnderWay) return;
+  now_ = now;
+  search_ = Search::kDone;
+  if (found.folder != newest_folder_) {
+    newest_folder_ = found.folder;
+    newest_course_ = found.folder.empty() ? RunCourse{} : course_of(found.manifest);
+    best_published_ = std::min(best_published_, newest_course_.best.step);
+  }
   if (phase_ == Phase::kFencing) install_when_all_have_reported();
 }
 

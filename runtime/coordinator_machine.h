@@ -1,6 +1,6 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
 // coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp.
+// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/chunks.h"
+#include "runtime/complaints.h"
 #include "runtime/coordinator.h"
 #include "runtime/evaluation_votes.h"
 #include "runtime/placement.h"
@@ -31,9 +32,12 @@ class Coordinator::Machine {
   // ---- events; each ends with take_effects()
   void message(Connection from, MemberMessage&& message, TimePoint now);
   void closed(Connection connection, const std::string& reason, TimePoint now);
+  void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
+  void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
+  void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
   Effects take_effects() { return std::exchange(effects_, {}); }
 
   bool finished() const { return phase_ == Phase::kFinished; }
@@ -70,6 +74,11 @@ class Coordinator::Machine {
   void on(Connection from, Peer& peer, Note&& message);
   void on(Connection from, Peer& peer, Heartbeat&& message);
   void on(Connection from, Peer& peer, Rejoin&& message);
+  void on(Connection from, Peer& peer, PeerLost&& message);
+  void on(Connection from, Peer& peer, ReadFile&& message);
+  void on(Connection from, Peer& peer, WriteFile&& message);
+  void on(Connection from, Peer& peer, FinishFile&& message);
+  void welcome(Connection connection, const Member& member);
   // Of this view, from a member, when it is awaited; else it is counted and dropped.
   bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
   // False when the member was broken, and is now lost.
@@ -81,6 +90,7 @@ class Coordinator::Machine {
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
   void check_progress();
+  void check_complaints();
   void lose(Connection connection, const std::string& reason);
   // Closes it first.
   void drop(Connection connection, const std::string& reason);
@@ -110,6 +120,10 @@ class Coordinator::Machine {
   std::optional<Replayed> replay() const;
   void go_on_as(Replayed replayed);
 
+  // ---- ranks whose relay is gone (coordinator_relays.cpp)
+  // A member that connects anew, with all that it may not have heard.
+  void attach(Connection from, Connection before, const Rejoin& message);
+
   // ---- steps (coordinator_steps.cpp)
   // `may_admit`: no work would be lost by letting ranks join now.
   Next next(bool may_admit = true);
@@ -128,7 +142,7 @@ class Coordinator::Machine {
   // ---- checkpoints (coordinator_checkpoints.cpp)
   // Notes a snapshot of the state as it is now, which the next order asks for.
   void order_snapshot(std::string reason);
-  void give_up_snapshots(std::optional<Rank> lost, const std::string& reason);
+  void give_up(const std::vector<std::uint64_t>& snapshots, const std::string& reason);
   void checkpoint_failed(const Snapshot& snapshot, const std::string& problem);
   void remove_checkpoint(std::uint64_t step);
   void remove_old_checkpoints(std::uint64_t newest, std::int64_t best_before);
@@ -168,6 +182,8 @@ class Coordinator::Machine {
   StepVotes votes_;
   bool failed_once_ = false;  // the step in hand had copies that differ
   EvaluationVotes evaluation_;
+  NewView told_view_;  // the last one, and the factor of the last commit: for who has not heard them
+  double told_scale_ = 1;
   Order order_;            // the one in hand
   TimePoint ordered_{};    // and since when
   std::string result_of_;  // which step's parameters, in words
@@ -178,11 +194,16 @@ class Coordinator::Machine {
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
 
+  Complaints complaints_;
+  bool connected_anew_ = false;  // since the last commit, because of one
+
   Snapshots snapshots_;
   std::string newest_folder_;      // what the ranks go back to; empty: the seeded start
   RunCourse newest_course_;        // and its state
   std::int64_t best_before_ = -1;  // the step that was best until the best one
   std::int64_t best_published_ = -1;
+  enum class Search { kNone, kUnderWay, kDone } search_ = Search::kNone;  // for what all can go back to
+  bool must_go_back_ = false;  // the best step's was given up, and only a replay brings its parameters back
   std::string owed_snapshot_;  // the reason of one that was given up with a holder
 };
 

@@ -146,11 +146,13 @@ void Coordinator::Machine::settle_step() {
 
 void Coordinator::Machine::commit(Committed committed) {
   failed_once_ = false;
+  connected_anew_ = false;
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
   committed.stamp = stamp_;
   committed.clip_scale = clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
+  told_scale_ = committed.clip_scale;
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},

@@ -63,6 +63,11 @@ void Coordinator::Machine::begin_when_all_are_ready() {
     }
   }
   if (takes_over()) return take_over();
+  if (options_.before.committed > course_.done) {
+    // Of the same start of the run, but nobody is left who could be taken over.
+    ++stamp_.generation;
+    journal("rollback", "no rank of the coordinator before is left");
+  }
   if (!newest_folder_.empty()) {
     say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }
@@ -96,6 +101,16 @@ void Coordinator::Machine::check_limits() {
     }
   }
   if (options_.progress_limit.count() > 0) check_progress();
+  if (!finished()) check_complaints();
+}
+
+// Of two that do not reach each other one must go, once a new view has not brought their connection back.
+void Coordinator::Machine::check_complaints() {
+  const std::optional<Rank> accused = complaints_.verdict(now_);
+  if (!accused) return;
+  const std::string problem = runtime::say("rank ", *accused, " cannot be reached by other ranks");
+  if (!std::exchange(connected_anew_, true)) return fence(problem);
+  put_out(connections_[*view_.index_of(*accused)], problem);
 }
 
 void Coordinator::Machine::check_progress() {
@@ -105,8 +120,9 @@ void Coordinator::Machine::check_progress() {
   const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
-      effects_.push_back(GiveUpCheckpoint{step});
-      checkpoint_failed(*snapshots_.failed(step), "a shard did not come in time");
+      const std::optional<Snapshot> snapshot = snapshots_.failed(step);
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp, {}});
+      checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();
   }
@@ -155,14 +171,15 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
+  complaints_.forget(rank);
   --live_;
   remove_holder(residency_, rank);
-  if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
+  if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
   if (live_ < options_.min_ranks) {
     return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
                              " are needed; the last to go was rank ", rank, ": ", reason));
   }
-  give_up_snapshots(rank, runtime::say("rank ", rank, " was lost before its shard was there"));
+  give_up(snapshots_.that_miss(rank), runtime::say("rank ", rank, " was lost before its shard was there"));
   if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
   if (reports_[peer.index]) {
     reports_[peer.index].reset();
@@ -178,6 +195,11 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  complaints_.clear();
+  // Who was still gathering when the loss came never gets to the snapshot that was ordered with the last commit.
+  std::vector<std::uint64_t> missed = snapshots_.that_miss(std::nullopt);
+  std::erase_if(missed, [this](std::uint64_t step) { return step != course_.done; });
+  give_up(missed, "not all ranks may have begun it when one was lost");
   effects_.push_back(Tell{members(), Fence{stamp_}});
 }
 
@@ -187,12 +209,18 @@ void Coordinator::Machine::install_when_all_have_reported() {
   if (can_keep_state()) return install(stay, false, fenced_because_);
   // One that is being published is a later point to go back to.
   if (snapshots_.any_being_published()) return;
+  if (search_ == Search::kNone) {
+    search_ = Search::kUnderWay;
+    effects_.push_back(FindCheckpoint{});
+  }
+  if (search_ == Search::kUnderWay) return;
+  search_ = Search::kNone;
   go_back(fenced_because_);
   install(stay, true, fenced_because_);
 }
 
 bool Coordinator::Machine::can_keep_state() const {
-  if (!options_.keep_state || !is_loaded_ || has_orphan(residency_)) return false;
+  if (!options_.keep_state || !is_loaded_ || must_go_back_ || has_orphan(residency_)) return false;
   // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
   return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
     return !report || report->committed == course_.done || report->committed + 1 == course_.done;
@@ -200,8 +228,9 @@ bool Coordinator::Machine::can_keep_state() const {
 }
 
 void Coordinator::Machine::go_back(const std::string& reason) {
-  give_up_snapshots(std::nullopt, "all ranks go back to the last checkpoint");
+  give_up(snapshots_.that_miss(std::nullopt), "all ranks go back to the last checkpoint");
   owed_snapshot_.clear();
+  must_go_back_ = false;
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;
   failed_once_ = false;
@@ -264,6 +293,7 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   begin(message.order);
   for (Kept& kept : salvaged.kept) votes_.keep(kept.member, std::move(kept.from), std::move(kept.result));
+  told_view_ = message;
   effects_.push_back(Tell{connections_, std::move(message)});
 }
 

@@ -47,10 +47,16 @@ struct Publish {
   std::string reason;
 };
 
-// Its shards will never be complete: what is written of them can go.
+// Its shards will never be complete: what is written of them can go. With a problem, on_checkpoint_published() is
+// called with it once they are gone: the disk may have been too small for them.
 struct GiveUpCheckpoint {
   std::uint64_t step = 0;
+  Stamp stamp = {};  // of the order
+  std::string problem = {};
 };
+
+// Before all go back to it: find the newest checkpoint whose every byte is right, then call on_checkpoint_found().
+struct FindCheckpoint {};
 
 struct RemoveCheckpoint {
   std::uint64_t step = 0;
@@ -125,8 +131,8 @@ struct Finished {
   std::string result_of;                             // which step's parameters, in words
 };
 
-using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, RemoveCheckpoint, Committed,
-                            EvaluationDone, RolledBack, Recovered, Say, Finished>;
+using Effect = std::variant<Tell, Close, Journal, Publish, GiveUpCheckpoint, FindCheckpoint, RemoveCheckpoint,
+                            Committed, EvaluationDone, RolledBack, Recovered, Say, Finished>;
 using Effects = std::vector<Effect>;
 
 }  // namespace cadre::runtime

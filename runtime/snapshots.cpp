@@ -31,6 +31,14 @@ const Snapshot* Snapshots::add(Rank rank, const ShardWritten& written) {
   return &at->second;
 }
 
+const Snapshot* Snapshots::add(Rank rank, const ShardFailed& failed, const std::string& problem) {
+  if (!waits_for(rank, failed.step, failed.stamp)) return nullptr;
+  Snapshot& snapshot = under_way_.at(failed.step);
+  snapshot.missing.erase(rank);
+  if (snapshot.problem.empty()) snapshot.problem = problem;
+  return snapshot.missing.empty() ? &snapshot : nullptr;
+}
+
 std::optional<Snapshot> Snapshots::published(std::uint64_t step) {
   std::optional<Snapshot> snapshot = failed(step);
   if (snapshot) published_.insert(step);
@@ -51,6 +59,11 @@ std::vector<std::uint64_t> Snapshots::that_miss(std::optional<Rank> rank) const 
     if (rank ? snapshot.missing.count(*rank) != 0 : !snapshot.missing.empty()) steps.push_back(step);
   }
   return steps;
+}
+
+void Snapshots::go_back(std::uint64_t step) {
+  last_ = step;
+  published_.erase(published_.upper_bound(step), published_.end());
 }
 
 std::vector<std::uint64_t> Snapshots::to_remove(std::uint64_t limit, std::set<std::uint64_t> kept) const {

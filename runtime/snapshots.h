@@ -22,6 +22,7 @@ struct Snapshot {
   std::set<Rank> missing = {};  // ranks whose shard is not there
   std::vector<Shard> shards = {};
   std::int64_t best_before = -1;  // the step that was best until this one
+  std::string problem = {};       // of the first shard that could not be written
 };
 
 class Snapshots {
@@ -38,8 +39,10 @@ class Snapshots {
 
   void order(Snapshot snapshot);
 
-  // The snapshot that has now every shard: to be published. It stays under way. Null: not yet, or not wanted.
+  // The snapshot of which every rank has now told: to be published, or given up where it has a problem. It stays under
+  // way. Null: not yet, or not wanted.
   const Snapshot* add(Rank rank, const ShardWritten& written);
+  const Snapshot* add(Rank rank, const ShardFailed& failed, const std::string& problem);
 
   // `rank` is to write a shard of it, as it was ordered under this stamp, and has not yet.
   bool waits_for(Rank rank, std::uint64_t step, const Stamp& stamp) const;
@@ -50,8 +53,8 @@ class Snapshots {
   std::optional<Snapshot> failed(std::uint64_t step);
   // Those that cannot be completed without `rank`, or at all (no rank); not those that are being published.
   std::vector<std::uint64_t> that_miss(std::optional<Rank> rank) const;
-  // A run went back to `step`: later ones may be ordered again.
-  void go_back(std::uint64_t step) { last_ = step; }
+  // A run went back to `step`: later ones may be ordered again, and were damaged where they are there.
+  void go_back(std::uint64_t step);
 
   // Which of those that are there go, `newest` just having been published. `kept` stays besides.
   std::vector<std::uint64_t> to_remove(std::uint64_t limit, std::set<std::uint64_t> kept) const;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The set-up, then the tests: ./tests/run.sh [--list] [SUITE...]. Suites: unit fuzz parity e2e faults cluster gpu bench;
+# The set-up, then the tests: ./tests/run.sh [--list] [SUITE...] [OPTION...]. Suites: unit fuzz parity e2e faults cluster gpu bench;
 # without a name all that this machine can run, bench excepted, which takes minutes and is only run when it is named.
 # The last lines list each failed and each skipped test with its reason, then `N passed, N failed, N skipped`.
+# Options are those of the suite faults and follow its name (tests/faults/campaign.py): faults --count 1000 --seed S.
 # Exit codes: 0; 1 a test failed, or the set-up; 2 an unknown suite; 130 interrupted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,11 +11,16 @@ readonly suites=(unit fuzz parity e2e faults cluster gpu bench)
 readonly default_suites=(unit fuzz parity e2e faults cluster gpu)
 readonly fuzz_seconds=${CADRE_FUZZ_SECONDS:-20}
 
-chosen=()
+chosen=() fault_options=()
 for word in "$@"; do
   if [ "$word" = --list ]; then
     printf '%s\n' "${suites[@]}"
     exit 0
+  fi
+  # An option, or what it is given.
+  if [[ " ${chosen[*]-} " == *" faults "* && ($word == -* || ${fault_options[*]: -1} == -*) ]]; then
+    fault_options+=("$word")
+    continue
   fi
   if [[ " ${suites[*]} " != *" $word "* ]]; then
     echo "tests/run.sh: unknown suite \"$word\": one of ${suites[*]}" >&2
@@ -141,7 +147,11 @@ parity() {
 }
 
 e2e() { python_suite 1500 e2e; }
-faults() { python_suite 1500 faults; }
+
+# Each of its runs has a deadline of its own.
+faults() {
+  limited 86400 faults campaign .venv/bin/python tests/faults/campaign.py --records "$records" "${fault_options[@]}"
+}
 cluster() { python_suite 1500 cluster; }
 
 gpu() {

@@ -215,10 +215,10 @@ class ResumeTest(unittest.TestCase):
         for name in ("metrics.jsonl", "ledger.jsonl", "journal.jsonl"):
             with open(run / name, "ab") as out:
                 out.write(b'{"step": 9, "lo')
-        (run / "checkpoints" / ".staging-step-00000006").mkdir(exist_ok=True)
+        (run / "checkpoints" / ".staging-step-00000006.0.1").mkdir(exist_ok=True)
         self.assertEqual(cadre("train", config).code, DONE)
         self.assert_equal_bits(run, self.adapter_run)
-        self.assertFalse((run / "checkpoints" / ".staging-step-00000006").exists())
+        self.assertFalse((run / "checkpoints" / ".staging-step-00000006.0.1").exists())
 
     def test_damaged_newest_checkpoint(self):
         for name, damage in (

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "trainer/adapter/initialise.h"
 #include "trainer/model/stored_tensor.h"
 
@@ -65,6 +66,7 @@ std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config)
 
 data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
                             int threads) {
+  runtime::reach(runtime::Failpoint::kData, 0);
   const std::optional<tokenizer::Tokenizer> tokenizer = load_tokenizer(config);
   return data::prepare(config, tokenizer ? &*tokenizer : nullptr,
                        {.chat_template_date = chat_template_date,

@@ -6,13 +6,16 @@
 #include "comm/all_gather.h"
 #include "runtime/digest.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
 #include "trainer/run/gradient_front.h"
 
 namespace cadre::run {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using runtime::Failpoint;
 using runtime::Range;
+using runtime::reach;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -32,17 +35,16 @@ void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches,
 }
 
 // What each member contributes: the nodes it has, and those that its ranges make.
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members,
-                                         bool in_rounds) {
-  if (order.shares.empty() && in_rounds) return runtime::deal_out(micro_batches, members);
-  std::vector<std::vector<Range>> nodes(members);
+std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
+                                         const runtime::View& view, bool in_rounds) {
+  std::vector<std::vector<Range>> nodes(view.size());
   if (order.shares.empty()) {
-    const std::vector<Range> ranges = runtime::share_out(micro_batches, members);
-    for (std::size_t m = 0; m < members; ++m) append_nodes({ranges[m]}, micro_batches, false, nodes[m]);
+    const std::vector<std::vector<Range>> ranges = runtime::even_shares(micro_batches, view, in_rounds);
+    for (std::size_t m = 0; m < view.size(); ++m) append_nodes(ranges[m], micro_batches, in_rounds, nodes[m]);
     return nodes;
   }
-  CADRE_CHECK(order.shares.size() == members, order.shares.size(), " shares for ", members, " members");
-  for (std::size_t m = 0; m < members; ++m) {
+  CADRE_CHECK(order.shares.size() == view.size(), order.shares.size(), " shares for ", view.size(), " members");
+  for (std::size_t m = 0; m < view.size(); ++m) {
     nodes[m] = order.shares[m].held;
     append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
   }
@@ -99,6 +101,7 @@ std::span<const float> TrainStep::gradient() const {
 void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
   work.parts.interruption.check();
   const Span span(trace_, "compute", step_ + 1, micro_batch);
+  reach(Failpoint::kForward, step_);
   const Clock::time_point begin = Clock::now();
   runtime::MicroBatchResult result = compute_micro_batch(
       *state_.decoder, state_.prepared.train, work.step.micro_batches.at(micro_batch), micro_batch, trained_tokens_,
@@ -107,6 +110,7 @@ void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
        .lora_dropout = state_.config.lora_dropout,
        .checkpointing = state_.config.gradient_checkpointing});
   compute_seconds_ += seconds_since(begin);
+  reach(Failpoint::kBackward, step_);
   work.tell(runtime::Progress{.stamp = work.parts.view.stamp, .step = step_, .result = result});
   results_[micro_batch] = std::move(result);
 }
@@ -173,6 +177,7 @@ void TrainStep::exchange(const Work& work) {
     }
   }
   if (!rank_sum_.empty()) work.reduction.contribute(rank_sum_);
+  reach(Failpoint::kExchange, step_);
   const Span span(trace_, "exchange", step_ + 1);
   reduced_ = work.reduction.finish();
 }
@@ -189,9 +194,10 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
 
   const auto micro_batches = static_cast<std::uint32_t>(step.micro_batches.size());
   comm::ReductionPlan plan{.micro_batches = micro_batches,
-                           .nodes = nodes_of(order, micro_batches, parts.view.size(), in_rounds()),
+                           .nodes = nodes_of(order, micro_batches, parts.view, in_rounds()),
                            .chunks = state_.optimizer.chunks(),
                            .placement = &parts.placement,
+                           .hosts = runtime::host_numbers(parts.view),
                            .in_rounds = in_rounds()};
   const std::vector<Range> mine = plan.nodes[parts.self];
   if (is_fast()) contribute_one_sum_each(plan);
@@ -228,12 +234,16 @@ void TrainStep::apply(const runtime::Commit& commit) {
         .gradient_scale = commit.clip_scale,
         .number = static_cast<std::int64_t>(step_) + 1};
     const Span span(trace_, "apply", step_ + 1);
-    for (const auto& [chunk, sum] : reduced_) state_.optimizer.apply(chunk, sum.values, update);
+    for (const auto& [chunk, sum] : reduced_) {
+      state_.optimizer.apply(chunk, sum.values, update);
+      reach(Failpoint::kApply, step_);
+    }
   }
   reset();
 }
 
 void TrainStep::gather(const ViewParts& parts) {
+  reach(Failpoint::kGather, step_);
   const Span span(trace_, "gather", step_ + 1);
   const at::Tensor& values = state_.decoder->parameters().values();
   comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,

@@ -127,7 +127,7 @@ TEST(CheckpointStore, OneGivenUpLeavesNothing) {
     put(staged.shard_path("a"), "x");
     staged.add_shard("a");
     StagedCheckpoint moved = std::move(staged);
-    EXPECT_THAT(names_in(scratch.path()), ElementsAre(".staging-step-00000007"));
+    EXPECT_THAT(names_in(scratch.path()), ElementsAre(".staging-step-00000007.0.0"));
     EXPECT_THAT(store.list(), IsEmpty());
   }
   EXPECT_THAT(names_in(scratch.path()), IsEmpty());
@@ -240,13 +240,29 @@ TEST(Manifest, HostileOnesAreRefused) {
   EXPECT_THROW(parse_manifest(sealed("{\"a\":" + std::string(100'000, '[') + ",\n  \"sha256\"")), UserError);
 }
 
+// It was given up with its view, and what is left of it goes while the next view's ranks write it anew.
+TEST(CheckpointStore, TwoViewsWriteOneCheckpointApart) {
+  const ScratchFolder scratch;
+  CheckpointStore store(scratch.path());
+  for (const std::uint64_t view : {1, 2}) {
+    fs::create_directory(staging_folder(scratch.path(), 5, {.view = view}));
+    put(staging_folder(scratch.path(), 5, {.view = view}) / "shard", "of view " + std::to_string(view));
+  }
+  StagedCheckpoint staged = store.gather(5, {.view = 2});
+  staged.add_shard("shard");
+  fs::remove_all(staging_folder(scratch.path(), 5, {.view = 1}));
+  staged.publish({.run_id = "a run", .step = 5}, now_utc());
+  EXPECT_EQ(get(scratch / "step-00000005/shard"), "of view 2");
+  EXPECT_THAT(names_in(scratch.path()), ElementsAre("step-00000005"));
+}
+
 TEST(CheckpointStore, WhatADeadProcessLeftIsCleanedUp) {
   const ScratchFolder scratch;
   CheckpointStore store(scratch.path());
   save(store, 1, "kept");
   save(store, 2, "kept");
-  fs::create_directory(scratch / ".staging-step-00000003");
-  put(scratch / ".staging-step-00000003/a", "half");
+  fs::create_directory(scratch / ".staging-step-00000003.1.4");
+  put(scratch / ".staging-step-00000003.1.4/a", "half");
   fs::create_directory(scratch / ".removed-step-00000004");
   // Died between the two renames that replace step 1, and after them for step 2.
   fs::rename(scratch / "step-00000001", scratch / ".replaced-step-00000001");

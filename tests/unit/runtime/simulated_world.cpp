@@ -62,13 +62,13 @@ SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, st
   for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);
 }
 
-Connection SimulatedWorld::start_rank(Rank number) {
+Connection SimulatedWorld::start_rank(Rank number, bool shares_folder) {
   const Connection connection = ++last_connection_;
   SimulatedRank& rank = ranks_[connection];
   rank.connection = connection;
   rank.number = number;
-  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1};
-  rank.outbox.push_back(Join{std::move(self)});
+  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1, .shares_folder = shares_folder};
+  rank.outbox.push_back(Join{std::move(self), ""});
   return connection;
 }
 
@@ -102,11 +102,17 @@ bool SimulatedWorld::deliver_one() {
     if (rank.alive && !rank.outbox.empty() && silent.count(rank.number) == 0) talking.push_back(&rank);
   }
   // The shell's answer comes at any time too.
-  const std::size_t choices = talking.size() + (publishes_at_once && !to_publish_.empty() ? 1 : 0);
+  const bool publishes = publishes_at_once && !to_publish_.empty();
+  const std::size_t choices = talking.size() + (publishes || is_asked_for_checkpoint_ ? 1 : 0);
   if (choices == 0) return false;
   const std::size_t chosen = random_() % choices;
   if (chosen == talking.size()) {
-    publish_pending();
+    if (publishes) {
+      publish_pending();
+    } else {
+      is_asked_for_checkpoint_ = false;
+      apply(coordinator_->on_checkpoint_found(find_checkpoint(), now_));
+    }
     return true;
   }
   SimulatedRank& rank = *talking[chosen];
@@ -128,9 +134,11 @@ void SimulatedWorld::run(const std::function<void(SimulatedWorld&)>& hook) {
 void SimulatedWorld::publish_pending() {
   const std::uint64_t step = to_publish_.front();
   to_publish_.pop_front();
-  const std::string problem = publishing ? publishing(step) : "";
+  std::string problem = publishing ? publishing(step) : "";
+  if (const auto given_up = given_up_.extract(step); !given_up.empty()) problem = given_up.mapped();
   if (problem.empty()) {
-    EXPECT_TRUE(checkpoints.insert(step).second) << "two checkpoints of step " << step;
+    EXPECT_TRUE(damaged.erase(step) > 0 || checkpoints.count(step) == 0) << "two checkpoints of step " << step;
+    checkpoints.insert(step);
   }
   apply(coordinator_->on_checkpoint_published(step, problem, now_));
 }
@@ -138,7 +146,12 @@ void SimulatedWorld::publish_pending() {
 void SimulatedWorld::restart_coordinator() {
   ++restarts;
   for (const std::uint64_t step : std::exchange(to_publish_, {})) {
-    if (random_() % 2 == 0) checkpoints.insert(step);
+    if (random_() % 2 == 0 && given_up_.count(step) == 0) checkpoints.insert(step);
+  }
+  given_up_.clear();
+  if (forgets_commits_after) {
+    history_.committed = *forgets_commits_after;
+    history_.commits.erase(history_.commits.upper_bound(*forgets_commits_after), history_.commits.end());
   }
   CoordinatorOptions options = options_;
   options.term += restarts;
@@ -149,16 +162,24 @@ void SimulatedWorld::restart_coordinator() {
   options.end = history_.end;
   options.before = history_;
   options.published = checkpoints;
-  for (const Manifest& manifest : manifests) {
-    if (checkpoints.count(manifest.step) == 0 || manifest.step < options.start.manifest.step) continue;
-    options.start = {"/run/checkpoints/" + checkpoint_name(manifest.step), manifest};
-  }
+  options.start = find_checkpoint();
+  is_asked_for_checkpoint_ = false;
   expected_step_ = options.start.folder.empty() ? 0 : options.start.manifest.step;
   coordinator_.reset();
   coordinator_.emplace(std::move(options), now_);
   for (auto& [connection, rank] : std::exchange(ranks_, {})) {
     if (rank.alive && !rank.ended) connect_anew(std::move(rank));
   }
+}
+
+CoordinatorOptions::Start SimulatedWorld::find_checkpoint() const {
+  CoordinatorOptions::Start found = options_.start;
+  for (const Manifest& manifest : manifests) {
+    const bool whole = checkpoints.count(manifest.step) != 0 && damaged.count(manifest.step) == 0;
+    if (!whole || manifest.step < found.manifest.step) continue;
+    found = {"/run/checkpoints/" + checkpoint_name(manifest.step), manifest};
+  }
+  return found;
 }
 
 void SimulatedWorld::connect_anew(SimulatedRank rank) {
@@ -183,6 +204,17 @@ void SimulatedWorld::reconnect(Rank number, bool seen_first) {
   connect_anew(before);
   before.alive = false;
   if (seen_first) apply(coordinator_->on_closed(before.connection, "the connection was closed", now_));
+}
+
+void SimulatedWorld::lose_relay(const std::set<Rank>& numbers) {
+  for (const Rank number : numbers) {
+    SimulatedRank* before = rank(number);
+    ASSERT_NE(before, nullptr) << number;
+    connect_anew(*before);
+    before->alive = false;
+    // Its new connection may be heard before the end of the relay's.
+    if (random_() % 3 != 0) apply(coordinator_->on_detached(before->connection, now_));
+  }
 }
 
 void SimulatedWorld::kill(Rank number) {
@@ -258,6 +290,13 @@ void SimulatedWorld::apply(Effects&& effects) {
       EXPECT_FALSE(publish->shards.empty());
       manifests.push_back(publish->manifest);
       to_publish_.push_back(publish->manifest.step);
+    } else if (auto* given_up = std::get_if<GiveUpCheckpoint>(&effect)) {
+      if (!given_up->problem.empty()) {
+        to_publish_.push_back(given_up->step);
+        given_up_[given_up->step] = given_up->problem;
+      }
+    } else if (std::holds_alternative<FindCheckpoint>(effect)) {
+      is_asked_for_checkpoint_ = true;
     } else if (auto* remove = std::get_if<RemoveCheckpoint>(&effect)) {
       EXPECT_EQ(checkpoints.erase(remove->step), 1U) << remove->step;
     } else if (auto* committed = std::get_if<Committed>(&effect)) {
@@ -325,6 +364,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
       } else {
         EXPECT_EQ(step_of_checkpoint(name), view->order.step);
         EXPECT_EQ(checkpoints.count(view->order.step), 1U);
+        EXPECT_EQ(damaged.count(view->order.step), 0U);
         rank.parameters = saved_parameters_.at(view->order.step);
       }
       rank.held.clear();
@@ -337,7 +377,7 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
     EXPECT_EQ(commit->step, rank.done);
     rank.parameters = parameters_after(rank.parameters, commit->step, commit->clip_scale);
     ++rank.done;
-    obey(rank, commit->next);
+    if (gathering.count(rank.number) == 0) obey(rank, commit->next);
   } else if (const auto* proceed = std::get_if<Proceed>(&message)) {
     if (proceed->next.kind != Order::Kind::kEnd) {
       EXPECT_EQ(proceed->stamp, rank.stamp);
@@ -359,7 +399,7 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
   EXPECT_EQ(order.step, rank.done);
   const ChunkSpace chunks{workload_.elements};
   const Placement placement = place(rank.view, chunks.count(), options_.policy.state_copies);
-  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty()) {
+  if (order.snapshot && !placement.chunks_of(rank.index, 0).empty() && slow_disks.count(rank.number) == 0) {
     saved_parameters_[rank.done] = rank.parameters;
     const std::string problem = writing ? writing(rank.number, rank.done) : "";
     if (problem.empty()) {
@@ -415,8 +455,9 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
       answer.units.push_back({unit, validation_loss(order.step) + unit / 1024.0, 3});
     }
     rank.outbox.push_back(std::move(answer));
-  } else if (order.kind == Order::Kind::kWriteResult && rank.index == 0) {
+  } else if (order.kind == Order::Kind::kWriteResult && rank.index == rank.view.writer()) {
     result_order = order;
+    result_by = rank.number;
     const auto step = step_of_checkpoint(std::filesystem::path(order.checkpoint).filename().string());
     result_parameters = order.checkpoint.empty()           ? rank.parameters
                         : order.checkpoint == kSeededStart ? kSeededParameters
