@@ -1,11 +1,14 @@
 #include "comm/exact_reduction.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "runtime/error.h"
 
 namespace cadre::comm {
+
+using runtime::Range;
 
 ExactReduction::ExactReduction(Communicator& communicator, ReductionPlan plan)
     : communicator_(communicator), plan_(std::move(plan)), self_(static_cast<std::uint32_t>(communicator.rank())) {
@@ -19,46 +22,90 @@ ExactReduction::ExactReduction(Communicator& communicator, ReductionPlan plan)
     rounds_ = 0;
     for (const auto& nodes : plan_.nodes) rounds_ = std::max(rounds_, nodes.size());
   }
-  if (rounds_ > 0) post_receives();
+  if (rounds_ > 0) begin_round();
 }
 
 ExactReduction::~ExactReduction() {
   if (is_finished_) return;
   communicator_.abort("a reduction was given up");
   try {
-    communicator_.wait(arrivals_ticket_);
+    communicator_.wait(from_hosts_ticket_);
   } catch (const std::exception&) {  // Aborted, and nothing writes into the buffers any more
   }
 }
 
+std::vector<Range> ExactReduction::nodes_of_round(std::size_t member) const {
+  const std::vector<Range>& all = plan_.nodes[member];
+  if (!plan_.in_rounds) return all;
+  return round_ < all.size() ? std::vector{all[round_]} : std::vector<Range>();
+}
+
+void ExactReduction::begin_round() {
+  std::vector<std::vector<Range>> nodes;
+  for (std::size_t member = 0; member < plan_.nodes.size(); ++member) nodes.push_back(nodes_of_round(member));
+  routes_.emplace(plan_.hosts, nodes, plan_.micro_batches);
+  if (const std::uint32_t host = routes_->host_of(self_); routes_->gathers(host)) {
+    for (std::uint64_t chunk = 0; chunk < plan_.chunks.count(); ++chunk) {
+      const bool is_ours = routes_->host_of(plan_.placement->owner_of(chunk)) == host;
+      if (!is_ours && routes_->gatherer(host, chunk) == self_) gathered_.emplace(chunk, plan_.micro_batches);
+    }
+  }
+  arrivals_ticket_ = receive_contributions();
+  from_hosts_ticket_ = receive_gathered();
+}
+
 // Node by node, chunks descending: as the sender's backward pass completes them.
-void ExactReduction::post_receives() {
+Communicator::Ticket ExactReduction::receive_contributions() {
+  std::vector<std::uint64_t> here;  // chunks whose nodes come to this member
+  for (const auto& [chunk, sums] : sums_) here.push_back(chunk);
+  for (const auto& [chunk, sums] : gathered_) here.push_back(chunk);
+  std::ranges::sort(here, std::greater());
   Group group;
-  for (std::size_t member = 0; member < plan_.nodes.size(); ++member) {
+  for (std::uint32_t member = 0; member < plan_.nodes.size(); ++member) {
     if (member == self_) continue;
-    const std::span<const runtime::Range> all = plan_.nodes[member];
-    const std::size_t begin = plan_.in_rounds ? std::min(round_, all.size()) : 0;
-    const std::size_t end = plan_.in_rounds ? std::min(round_ + 1, all.size()) : all.size();
-    for (const runtime::Range& node : all.subspan(begin, end - begin)) {
-      for (auto owned = sums_.rbegin(); owned != sums_.rend(); ++owned) {
-        Arrival& arrival = arrivals_.emplace_back(
-            Arrival{node, owned->first, std::vector<float>(plan_.chunks.range(owned->first).size())});
-        group.receives.push_back({static_cast<int>(member), std::as_writable_bytes(std::span<float>(arrival.values))});
+    for (const Range& node : nodes_of_round(member)) {
+      for (const std::uint64_t chunk : here) {
+        if (routes_->first_stop(member, chunk, plan_.placement->owner_of(chunk)) != self_) continue;
+        receive(group, member, node, chunk, arrivals_);
       }
     }
   }
-  arrivals_ticket_ = communicator_.start(std::move(group));
+  return communicator_.start(std::move(group));
+}
+
+// After all that a member contributes itself; chunks descending, a chunk's nodes ascending.
+Communicator::Ticket ExactReduction::receive_gathered() {
+  Group group;
+  for (std::uint32_t host = 0; host < routes_->host_count(); ++host) {
+    if (host == routes_->host_of(self_) || !routes_->gathers(host)) continue;
+    for (auto owned = sums_.rbegin(); owned != sums_.rend(); ++owned) {
+      const std::uint32_t from = routes_->gatherer(host, owned->first);
+      for (const Range& node : routes_->joined(host)) receive(group, from, node, owned->first, from_hosts_);
+    }
+  }
+  return communicator_.start(std::move(group));
+}
+
+void ExactReduction::receive(Group& group, std::uint32_t from, Range node, std::uint64_t chunk,
+                             std::vector<Arrival>& arrivals) {
+  std::vector<float>& values =
+      arrivals.emplace_back(Arrival{node, chunk, std::vector<float>(plan_.chunks.range(chunk).size())}).values;
+  group.receives.push_back({static_cast<int>(from), std::as_writable_bytes(std::span<float>(values))});
+}
+
+NodeSums& ExactReduction::sums_of(std::uint64_t chunk) {
+  return plan_.placement->owner_of(chunk) == self_ ? sums_.at(chunk) : gathered_.at(chunk);
 }
 
 void ExactReduction::contribute_chunk(std::uint64_t chunk, std::span<const float> sum) {
   CADRE_CHECK(next_node_ < plan_.nodes[self_].size(), "more nodes than planned");
   CADRE_CHECK(!plan_.in_rounds || next_node_ == round_, "node ", next_node_, " in round ", round_);
-  const runtime::Range node = plan_.nodes[self_][next_node_];
-  const std::uint32_t owner = plan_.placement->owner_of(chunk);
-  if (owner == self_) {
-    sums_.at(chunk).add(node, plan_.in_rounds ? Operand::of({sum.begin(), sum.end()}) : Operand::look(sum));
+  const Range node = plan_.nodes[self_][next_node_];
+  const std::uint32_t stop = routes_->first_stop(self_, chunk, plan_.placement->owner_of(chunk));
+  if (stop == self_) {
+    sums_of(chunk).add(node, plan_.in_rounds ? Operand::of({sum.begin(), sum.end()}) : Operand::look(sum));
   } else {
-    tickets_.push_back(communicator_.start({.sends = {{static_cast<int>(owner), std::as_bytes(sum)}}}));
+    tickets_.push_back(communicator_.start({.sends = {{static_cast<int>(stop), std::as_bytes(sum)}}}));
   }
   if (chunk == 0) ++next_node_;
 }
@@ -84,15 +131,32 @@ ReducedChunks ExactReduction::finish() {
 
 void ExactReduction::end_round() {
   communicator_.wait(arrivals_ticket_);
-  for (Arrival& arrival : arrivals_) {
-    sums_.at(arrival.chunk).add(arrival.node, Operand::of(std::move(arrival.values)));
-  }
-  arrivals_.clear();
+  take_in(arrivals_);
+  send_gathered();
+  communicator_.wait(from_hosts_ticket_);
+  take_in(from_hosts_);
   ++round_;
   if (!plan_.in_rounds) return;
   for (const Communicator::Ticket ticket : tickets_) communicator_.wait(ticket);
   tickets_.clear();
-  if (round_ < rounds_) post_receives();
+  sent_on_.clear();
+  if (round_ < rounds_) begin_round();
+}
+
+void ExactReduction::take_in(std::vector<Arrival>& arrivals) {
+  for (Arrival& arrival : arrivals) sums_of(arrival.chunk).add(arrival.node, Operand::of(std::move(arrival.values)));
+  arrivals.clear();
+}
+
+void ExactReduction::send_gathered() {
+  for (auto gathered = gathered_.rbegin(); gathered != gathered_.rend(); ++gathered) {
+    const int owner = static_cast<int>(plan_.placement->owner_of(gathered->first));
+    for (auto& made : gathered->second.take_nodes()) {
+      const std::span<const float> values = sent_on_.emplace_back(std::move(made)).second.values;
+      tickets_.push_back(communicator_.start({.sends = {{owner, std::as_bytes(values)}}}));
+    }
+  }
+  gathered_.clear();
 }
 
 void ExactReduction::pass_on(ReducedChunks& sums) {

@@ -2,16 +2,19 @@
 // the same bits, for any number of ranks and any shares.
 //
 // Each member contributes nodes of the fixed tree over the micro-batches. Every chunk's owner receives its piece of
-// every node, adds up the tree and passes the sum on to the backups. Both sides of each transfer derive its place in
-// the order and its size from the plan.
+// every node, from members of other hosts by way of one that gathers there (host_routes.h), adds up the tree and passes
+// the sum on to the backups. Both sides of each transfer derive its place in the order and its size from the plan.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/host_routes.h"
 #include "comm/reduction_tree.h"
 #include "runtime/chunks.h"
 #include "runtime/micro_batches.h"
@@ -24,6 +27,7 @@ struct ReductionPlan {
   std::vector<std::vector<runtime::Range>> nodes = {};  // [member]: what it contributes; together they tile the step
   runtime::ChunkSpace chunks = {};
   const runtime::Placement* placement = nullptr;  // outlives the reduction
+  std::vector<std::uint32_t> hosts = {};          // [member], numbered from 0; empty: all are on one
   // Memory for one node of each member at a time: the k-th nodes of all are exchanged before the next ones.
   bool in_rounds = false;
 };
@@ -62,16 +66,30 @@ class ExactReduction {
     std::vector<float> values;
   };
 
-  void post_receives();
+  // This exchange's part of what `member` contributes.
+  std::vector<runtime::Range> nodes_of_round(std::size_t member) const;
+  void begin_round();
+  Communicator::Ticket receive_contributions();
+  Communicator::Ticket receive_gathered();
+  // One transfer to this member, by the order of its sender.
+  void receive(Group& group, std::uint32_t from, runtime::Range node, std::uint64_t chunk,
+               std::vector<Arrival>& arrivals);
+  void take_in(std::vector<Arrival>& arrivals);
+  void send_gathered();
+  // Where a chunk's nodes meet: of its owner, or of the one that gathers them here.
+  NodeSums& sums_of(std::uint64_t chunk);
   void pass_on(ReducedChunks& sums);
 
   Communicator& communicator_;
   ReductionPlan plan_;
   std::uint32_t self_;
-  std::map<std::uint64_t, NodeSums> sums_;  // of the chunks that this member owns
-  std::vector<Arrival> arrivals_;
+  std::optional<HostRoutes> routes_;                         // of the round
+  std::map<std::uint64_t, NodeSums> sums_;                   // of the chunks that this member owns
+  std::map<std::uint64_t, NodeSums> gathered_;               // of those that it gathers for an owner on another host
+  std::vector<std::pair<runtime::Range, Operand>> sent_on_;  // from there; under way
+  std::vector<Arrival> arrivals_, from_hosts_;               // contributions, and what other hosts have gathered
   std::vector<Communicator::Ticket> tickets_;
-  Communicator::Ticket arrivals_ticket_ = 0;
+  Communicator::Ticket arrivals_ticket_ = 0, from_hosts_ticket_ = 0;
   std::size_t next_node_ = 0;
   std::size_t round_ = 0, rounds_ = 1;
   bool is_finished_ = false;

@@ -154,4 +154,11 @@ Operand NodeSums::take() {
   return whole;
 }
 
+std::vector<std::pair<Range, Operand>> NodeSums::take_nodes() {
+  std::vector<std::pair<Range, Operand>> taken;
+  for (auto& [begin, node] : nodes_) taken.push_back(std::move(node));
+  nodes_.clear();
+  return taken;
+}
+
 }  // namespace cadre::comm

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "runtime/micro_batches.h"
@@ -63,6 +64,8 @@ class NodeSums {
   bool complete() const;
   // The sum of everything; complete() must hold. A look only where nothing had to be added.
   Operand take();
+  // What there is, complete or not: the highest nodes that were made, ascending.
+  std::vector<std::pair<runtime::Range, Operand>> take_nodes();
 
  private:
   std::uint32_t count_;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "comm/tcp_path.h"
+#include "runtime/digest.h"
 #include "runtime/error.h"
 
 namespace cadre::comm {
@@ -32,13 +34,15 @@ TcpConnection::TcpConnection(StreamSocket socket, Events& events, std::chrono::m
     : socket_(std::move(socket)),
       events_(events),
       drain_deadline_(drain_deadline),
-      drain_timer_(socket_.get_executor()) {
+      drain_timer_(socket_.get_executor()),
+      path_timer_(socket_.get_executor()) {
   socket_.native_non_blocking(true);
 }
 
 void TcpConnection::enter(runtime::Stamp stamp, Lane& lane) {
   stamp_ = stamp;
   lane_ = &lane;
+  watch_path();
   progress();
 }
 
@@ -70,6 +74,17 @@ void TcpConnection::watch_draining() {
   });
 }
 
+// The other machine's kernel acknowledges what comes, also for a process that is stopped or reads nothing: where it
+// does not, the network between is cut, though both may reach the coordinator.
+void TcpConnection::watch_path() {
+  path_timer_.expires_after(std::chrono::seconds(1));
+  path_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+    if (error || self->closed_ || self->lane_ == nullptr) return;
+    if (is_path_cut(self->socket_.native_handle())) return self->lose("does not answer: the network between is cut");
+    self->watch_path();
+  });
+}
+
 void TcpConnection::progress() {
   if (closed_) return;
   held_ = false;
@@ -84,6 +99,7 @@ void TcpConnection::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);
   drain_timer_.cancel();
+  path_timer_.cancel();
 }
 
 void TcpConnection::lose(const std::string& reason, Loss loss) {
@@ -189,7 +205,7 @@ void TcpConnection::finish_incoming() {
   if (bytes == nullptr) {
     if (frame.length > 0 || frame.stamp != stamp_ || lane_ == nullptr) return events_.frame_dropped();
   }
-  if (hash_of({bytes, frame.length}) != frame.payload_hash) {
+  if (runtime::digest_of({bytes, frame.length}) != frame.payload_hash) {
     return lose(say("sent a damaged frame: message ", frame.message, " of ", shown(frame.stamp)), Loss::kUnusable);
   }
   Lane::Incoming& posted = lane_->incoming.front();
@@ -238,7 +254,7 @@ void TcpConnection::begin_outgoing() {
                         .message_bytes = message.bytes.size(),
                         .offset = message.done,
                         .length = static_cast<std::uint32_t>(out_payload_.size()),
-                        .payload_hash = hash_of(out_payload_)});
+                        .payload_hash = runtime::digest_of(out_payload_)});
   out_done_ = 0;
   out_active_ = true;
   out_orphaned_ = false;

@@ -87,12 +87,13 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   void wait_readable();
   void wait_writable();
   void watch_draining();
+  void watch_path();
   void lose(const std::string& reason, Loss loss = Loss::kClosed);
 
   StreamSocket socket_;
   Events& events_;
   std::chrono::milliseconds drain_deadline_;
-  boost::asio::steady_timer drain_timer_;
+  boost::asio::steady_timer drain_timer_, path_timer_;
   bool closed_ = false;
   bool waits_readable_ = false;
   bool waits_writable_ = false;

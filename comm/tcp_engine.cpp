@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "comm/tcp_path.h"
 #include "runtime/error.h"
 #include "runtime/quote.h"
 
@@ -31,15 +32,16 @@ void send_answer(StreamSocket& socket, Answer answer, const Introduction& to, co
   socket.write_some(asio::buffer(encode_answer(answer, to, token)), ignored);
 }
 
-void without_delay(StreamSocket& socket) {
+void prepare(StreamSocket& socket) {
   error_code not_tcp;
   socket.set_option(asio::ip::tcp::no_delay(true), not_tcp);
+  probe_when_idle(socket.native_handle());
 }
 
 }  // namespace
 
 TcpEngine::TcpEngine(TcpOptions options)
-    : options_(std::move(options)), listeners_(io_, options_.addresses, options_.unix_folder) {}
+    : options_(std::move(options)), listeners_(io_, options_.addresses, options_.unix_socket) {}
 
 template <typename Awaitable>
 void TcpEngine::spawn(Awaitable awaitable) {
@@ -70,7 +72,7 @@ asio::awaitable<void> TcpEngine::accept(Acceptor& acceptor) {
       continue;
     }
     auto socket = std::make_shared<StreamSocket>(std::move(accepted));
-    without_delay(*socket);
+    prepare(*socket);
     greeting_.insert(socket);
     spawn(greet(std::move(socket)));
   }
@@ -172,13 +174,16 @@ asio::awaitable<TcpEngine::Outcome> TcpEngine::try_endpoint(runtime::Rank rank, 
   const bool in_time = attempt->timer.cancel() == 1;
   ++attempt->tried;
   if (attempt->cancelled) co_return Outcome::kEnded;
-  if (!in_time) co_return Outcome::kAgain;  // only the coordinator decides that a silent peer is lost
+  if (!in_time) {  // its kernel answers for a process that is stopped
+    attempt->last_failure = say("does not answer at ", where);
+    co_return Outcome::kFailed;
+  }
   if (unreachable) {
     attempt->last_failure = say("cannot be reached at ", where, ": ", unreachable.message());
     co_return Outcome::kFailed;
   }
   attempt->connected = true;
-  without_delay(attempt->socket);
+  prepare(attempt->socket);
   const runtime::Member self = view_.members[self_];
   const Claim claim{
       .from = {self.rank, self.incarnation}, .to = {rank, links_.at(rank)->member.incarnation}, .stamp = view_.stamp};

@@ -23,6 +23,7 @@ struct FrameHeader {
   std::uint64_t message_bytes = 0;  // what the receiver must have posted
   std::uint64_t offset = 0;         // of this frame's bytes in the message
   std::uint32_t length = 0;
+  // TCP's own 16-bit sum lets one damaged segment in 65536 through.
   std::uint64_t payload_hash = 0;
 
   bool operator==(const FrameHeader&) const = default;
@@ -32,9 +33,5 @@ using FrameHeaderBytes = std::array<std::byte, kFrameHeaderBytes>;
 FrameHeaderBytes encode(const FrameHeader& header);
 // nullopt: not a frame of ours, a damaged one, or one that claims more than a frame or its message holds.
 std::optional<FrameHeader> decode_frame(const FrameHeaderBytes& bytes);
-
-// Guards against damage on the way, not against an enemy: 64-bit products folded, four lanes, after wyhash. TCP's own
-// 16-bit sum lets one damaged segment in 65536 through.
-std::uint64_t hash_of(std::span<const std::byte> bytes);
 
 }  // namespace cadre::comm

@@ -1,14 +1,11 @@
 #include "comm/tcp_listeners.h"
 
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include <atomic>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/v6_only.hpp>
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/quote.h"
@@ -21,20 +18,11 @@ using boost::system::error_code;
 using runtime::RunError;
 using runtime::say;
 
-constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
-
-std::atomic<unsigned> sockets_made{0};  // so that transports of one process have sockets of their own
-
 }  // namespace
 
-TcpListeners::TcpListeners(asio::io_context& io, const std::vector<std::string>& addresses,
-                           const std::string& unix_folder) {
-  if (!unix_folder.empty()) listen_in_folder(io, unix_folder);
+TcpListeners::TcpListeners(asio::io_context& io, const std::vector<std::string>& addresses, bool unix_socket) {
+  if (unix_socket) listen_on_unix_socket(io);
   for (const std::string& address : addresses) listen_at_address(io, address);
-}
-
-TcpListeners::~TcpListeners() {
-  if (!socket_path_.empty()) ::unlink(socket_path_.c_str());
 }
 
 void TcpListeners::listen_at_address(asio::io_context& io, const std::string& text) {
@@ -52,28 +40,19 @@ void TcpListeners::listen_at_address(asio::io_context& io, const std::string& te
   tcp_.push_back(std::move(acceptor));
 }
 
-void TcpListeners::listen_in_folder(asio::io_context& io, const std::string& folder) {
-  const auto fail = [&](const std::string& why) {
-    throw RunError(say("transport: Unix socket folder ", runtime::in_quotes(folder), ": ", why));
-  };
-  if (!folder.starts_with('/')) fail("must be an absolute path");
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) fail(std::strerror(errno));
-  struct stat info = {};
-  if (::lstat(folder.c_str(), &info) != 0) fail(std::strerror(errno));
-  if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 077) != 0) {
-    fail("must be a directory of this user's, with mode 0700");
-  }
-  const std::string path = say(folder, "/", ::getpid(), ".", sockets_made++);
-  if (path.size() > kMaxPathBytes) fail(say("is too long for a socket's path of at most ", kMaxPathBytes, " bytes"));
-  ::unlink(path.c_str());  // left by a dead process of the same number
+// Linux's "abstract" names: seen in this network namespace alone, where a peer that is elsewhere finds nobody.
+void TcpListeners::listen_on_unix_socket(asio::io_context& io) {
   error_code error;
   local_.emplace(io);
   local_->open(asio::local::stream_protocol(), error);
-  if (!error) local_->bind(asio::local::stream_protocol::endpoint(path), error);
+  // Without a name the system chooses one: a zero byte, then what follows the '@' of the endpoint.
+  if (!error) local_->bind(asio::local::stream_protocol::endpoint(""), error);
   if (!error) local_->listen(asio::socket_base::max_listen_connections, error);
-  if (error) fail(error.message());
-  socket_path_ = path;
-  endpoints_.push_back({.address = path, .port = 0});
+  std::string name = error ? "" : local_->local_endpoint(error).path();
+  if (!error && (name.size() < 2 || name[0] != '\0')) error = asio::error::address_family_not_supported;
+  if (error) throw RunError(say("transport: cannot listen on a Unix socket: ", error.message()));
+  name[0] = '@';
+  endpoints_.push_back({.address = std::move(name), .port = 0});
 }
 
 void TcpListeners::close() {
@@ -84,8 +63,10 @@ void TcpListeners::close() {
 
 std::optional<asio::generic::stream_protocol::endpoint> to_socket_endpoint(const runtime::Endpoint& endpoint) {
   if (is_local(endpoint)) {
-    if (endpoint.address.size() > kMaxPathBytes) return std::nullopt;
-    return asio::generic::stream_protocol::endpoint(asio::local::stream_protocol::endpoint(endpoint.address));
+    if (endpoint.address.size() >= sizeof(sockaddr_un::sun_path)) return std::nullopt;
+    std::string name = endpoint.address;
+    name[0] = '\0';
+    return asio::generic::stream_protocol::endpoint(asio::local::stream_protocol::endpoint(name));
   }
   error_code error;
   const asio::ip::address address = asio::ip::make_address(endpoint.address, error);

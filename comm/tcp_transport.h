@@ -16,8 +16,9 @@ namespace cadre::comm {
 struct TcpOptions {
   std::string token = {};                              // the run's; bytes
   std::vector<std::string> addresses = {"127.0.0.1"};  // numeric; listened on, each at a port of its own, and no others
-  // A folder for a Unix socket, made with mode 0700 if it is not there; empty: none. RunError if others may enter it.
-  std::string unix_folder = {};
+  // Also a Unix socket for peers of the same host. It has a name in the kernel and none on disk: nothing is left of it
+  // when its process is killed.
+  bool unix_socket = false;
   std::chrono::milliseconds handshake_deadline{5000};  // for who connects to us, until it has proven the token
   std::chrono::milliseconds connect_deadline{5000};    // for an address that does not answer, until the next is tried
   std::chrono::milliseconds drain_deadline{5000};      // for the rest of a frame after an abort

@@ -50,9 +50,13 @@ std::string print_boot(const Boot& boot) {
                                                     {"coordinator", std::move(coordinator)},
                                                     {"island", boot.island},
                                                     {"first_rank", boot.first_rank},
+                                                    {"first_on_host", boot.first_on_host},
+                                                    {"ranks_on_host", boot.ranks_on_host},
                                                     {"configuration", boot.configuration},
                                                     {"chat_template_date", boot.chat_template_date},
-                                                    {"trace", boot.trace}});
+                                                    {"prepared_key", boot.prepared_key},
+                                                    {"trace", boot.trace},
+                                                    {"relay_above", boot.relay_above}});
 }
 
 Boot parse_boot(const std::string& text) {
@@ -67,9 +71,13 @@ Boot parse_boot(const std::string& text) {
               .coordinator = {},
               .island = object.at("island").to_number<std::uint32_t>(),
               .first_rank = object.at("first_rank").to_number<std::uint32_t>(),
+              .first_on_host = object.at("first_on_host").to_number<std::uint32_t>(),
+              .ranks_on_host = object.at("ranks_on_host").to_number<std::uint32_t>(),
               .configuration = text_in(object, "configuration"),
               .chat_template_date = text_in(object, "chat_template_date"),
-              .trace = object.at("trace").as_bool()};
+              .prepared_key = text_in(object, "prepared_key"),
+              .trace = object.at("trace").as_bool(),
+              .relay_above = object.at("relay_above").to_number<std::uint32_t>()};
     for (const boost::json::value& endpoint : object.at("coordinator").as_array()) {
       boot.coordinator.push_back(
           {text_in(endpoint.as_object(), "address"), endpoint.at("port").to_number<std::uint16_t>()});

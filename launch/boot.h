@@ -14,10 +14,16 @@ struct Boot {
   std::string token = {};  // the run's secret: 32 random bytes
   std::vector<runtime::Endpoint> coordinator = {};
   std::uint32_t island = 0;
-  std::uint32_t first_rank = 0;    // of the island; its others follow
+  std::uint32_t first_rank = 0;  // of the island; its others follow
+  // Of all islands that share the host of this one: how many ranks come before its first, and how many there are.
+  // 0 of them: there is this island alone.
+  std::uint32_t first_on_host = 0, ranks_on_host = 0;
   std::string configuration = {};  // resolved, as config::describe prints it
   std::string chat_template_date = {};
-  bool trace = false;  // ranks write down where their time goes
+  std::string prepared_key = {};  // of the prepared data, for a rank that does not see its cache
+  bool trace = false;             // ranks write down where their time goes
+  // A host with more ranks of an island than this has a relay for them.
+  std::uint32_t relay_above = 8;
 
   bool operator==(const Boot&) const = default;
 };

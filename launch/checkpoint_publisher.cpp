@@ -57,10 +57,11 @@ void CheckpointPublisher::publish(runtime::Publish task) {
   });
 }
 
-void CheckpointPublisher::give_up(const runtime::GiveUpCheckpoint& task) {
-  post([this, task] {
+void CheckpointPublisher::give_up(runtime::GiveUpCheckpoint task) {
+  post([this, task = std::move(task)] {
     std::error_code ignored;  // what stays is removed at the next start
     std::filesystem::remove_all(runtime::staging_folder(store_.folder(), task.step, task.stamp), ignored);
+    if (!task.problem.empty()) published_(task.step, task.problem);
   });
 }
 

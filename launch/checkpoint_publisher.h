@@ -23,7 +23,7 @@ class CheckpointPublisher {
   ~CheckpointPublisher();
 
   void publish(runtime::Publish task);
-  void give_up(const runtime::GiveUpCheckpoint& task);
+  void give_up(runtime::GiveUpCheckpoint task);
   void remove(std::uint64_t step);
   // Whatever else reads or changes the store, after what was asked for before.
   void look(std::function<void(const runtime::CheckpointStore& store)> task);

@@ -19,6 +19,7 @@
 #include "runtime/run_folder.h"
 #include "runtime/run_lock.h"
 #include "runtime/sha256.h"
+#include "runtime/shared_folder.h"
 
 namespace cadre::launch {
 namespace {
@@ -114,6 +115,8 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.max_grad_norm = config.max_grad_norm;
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
+  options.min_ranks = static_cast<std::size_t>(config.min_ranks);
+  if (boot_.ranks_return) options.rejoin_wait = std::chrono::seconds(config.rejoin_wait);
   options.policy.in_rounds = config.zero_stage >= 2;
   options.policy.skips_nonfinite = config.on_nonfinite == "skip";
   std::vector<std::string> problems;
@@ -216,7 +219,10 @@ void CoordinatorShell::on_open(runtime::Connection connection, const std::string
 }
 
 void CoordinatorShell::on_message(runtime::Connection connection, runtime::MemberMessage message) {
-  if (std::holds_alternative<runtime::Join>(message)) reach(Failpoint::kJoin, coordinator_->done_steps());
+  if (auto* join = std::get_if<runtime::Join>(&message)) {
+    reach(Failpoint::kJoin, coordinator_->done_steps());
+    look_for_proof(*join);
+  }
   if (const auto* ready = std::get_if<runtime::Ready>(&message); ready != nullptr && !workload_) {
     workload_ = ready->workload;
   }
@@ -237,6 +243,12 @@ void CoordinatorShell::on_close(runtime::Connection connection, runtime::Channel
     return;
   }
   perform(coordinator_->on_closed(connection, runtime::describe(why), std::chrono::steady_clock::now()));
+}
+
+void CoordinatorShell::on_detach(runtime::Connection connection, runtime::ChannelEnd why) {
+  if (coordinator_->finished() || exit_code_) return on_close(connection, why);
+  connected_.erase(connection);
+  perform(coordinator_->on_detached(connection, std::chrono::steady_clock::now()));
 }
 
 void CoordinatorShell::tick() {
@@ -278,6 +290,12 @@ void CoordinatorShell::obey_control(const std::string& line) {
   const std::string control = text("control");
   if (control == "stop") perform(coordinator_->on_stop(text("reason"), std::chrono::steady_clock::now()));
   if (control == "fail") give_up(text("reason"));
+  if (control == "left_out") {
+    const auto* rank = object.if_contains("rank");
+    boost::json::error_code none;
+    const auto number = rank != nullptr ? rank->to_number<runtime::Rank>(none) : 0;
+    perform(coordinator_->on_left_out(number, text("reason"), std::chrono::steady_clock::now()));
+  }
 }
 
 void CoordinatorShell::perform(runtime::Effects effects) {
@@ -309,7 +327,32 @@ void CoordinatorShell::perform(runtime::Effect& effect) {
       effect);
 }
 
-void CoordinatorShell::tell(const runtime::Tell& effect) {
+void CoordinatorShell::look_for_proof(runtime::Join& join) {
+  join.self.shares_folder = runtime::find_folder_proof(folder_, boot_.boot.token, join.folder_proof);
+  if (join.self.shares_folder || !hosts_apart_.insert(join.self.host).second) return;
+  say(runtime::plain_line(join.self.host) + " does not share " + folder_.string() +
+          " with this machine: its ranks get data and checkpoints from here, and send theirs here",
+      false);
+}
+
+const runtime::FileServer& CoordinatorShell::file_server() {
+  if (file_server_ != nullptr) return *file_server_;
+  const config::Config& config = resolved_.config;
+  const std::string& from = config.resume_from_checkpoint;
+  runtime::FileServerOptions options{.token = boot_.boot.token};
+  options.rules = {.readable = {folder_ / "checkpoints", config.dataset_prepared_path},
+                   .checkpoints = folder_ / "checkpoints",
+                   .result = folder_};
+  if (from != "auto" && from != "none") options.rules.readable.push_back(from);
+  for (const runtime::Endpoint& endpoint : boot_.boot.coordinator) options.addresses.push_back(endpoint.address);
+  file_server_ = std::make_unique<runtime::FileServer>(std::move(options));
+  return *file_server_;
+}
+
+void CoordinatorShell::tell(runtime::Tell& effect) {
+  if (auto* welcome = std::get_if<runtime::Welcome>(&effect.message); welcome && !welcome->shares_folder) {
+    welcome->file_server = file_server().endpoints();
+  }
   if (std::holds_alternative<runtime::NewView>(effect.message) && !recorder_) begin_records(start_step_, 0);
   if (std::holds_alternative<runtime::Fence>(effect.message)) reach(Failpoint::kRecovery, coordinator_->done_steps());
   server_->broadcast(effect.to, effect.message);
@@ -361,6 +404,7 @@ void CoordinatorShell::finish(const runtime::Finished& effect) {
             {"of", effect.result_of},
             {"sha256", std::move(files)}}}});
   exit_code_ = exit_code_of(effect.outcome);
+  runtime::remove_folder_proofs(folder_);
   if (connected_.empty()) return io_.stop();
   // What was told last still goes out; the ranks close their ends when they have heard it.
   ticks_.expires_after(std::chrono::seconds(3));

@@ -16,6 +16,7 @@
 #include "launch/coordinator_boot.h"
 #include "runtime/control_server.h"
 #include "runtime/coordinator.h"
+#include "runtime/file_server.h"
 #include "runtime/json_lines.h"
 #include "runtime/term_journal.h"
 #include "trainer/config/load.h"
@@ -42,6 +43,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   void on_open(runtime::Connection connection, const std::string& peer) override;
   void on_message(runtime::Connection connection, runtime::MemberMessage message) override;
   void on_close(runtime::Connection connection, runtime::ChannelEnd why) override;
+  void on_detach(runtime::Connection connection, runtime::ChannelEnd why) override;
 
   runtime::CoordinatorOptions find_start();
   // Any thread.
@@ -50,7 +52,10 @@ class CoordinatorShell : public runtime::ControlHandler {
   void look_for_checkpoint();
   void perform(runtime::Effects effects);
   void perform(runtime::Effect& effect);
-  void tell(const runtime::Tell& effect);
+  void tell(runtime::Tell& effect);
+  void look_for_proof(runtime::Join& join);
+  // Made when the first rank needs it.
+  const runtime::FileServer& file_server();
   void journal(const runtime::Journal& effect);
   void finish(const runtime::Finished& effect);
   void begin_records(std::optional<std::uint64_t> done, double seconds);
@@ -78,6 +83,8 @@ class CoordinatorShell : public runtime::ControlHandler {
   std::optional<run::Recorder> recorder_;
   std::optional<runtime::Coordinator> coordinator_;
   std::unique_ptr<runtime::ControlServer> server_;
+  std::unique_ptr<runtime::FileServer> file_server_;
+  std::set<std::string> hosts_apart_;  // that do not share the run's folder
   std::unique_ptr<CheckpointPublisher> publisher_;
   std::set<runtime::Connection> connected_;
   std::optional<int> exit_code_;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "launch/machine.h"
+#include "runtime/error.h"
 #include "runtime/instruction_set.h"
 
 namespace cadre::launch {
@@ -32,6 +33,11 @@ void settle_environment(char** argv) {
   }
   execv("/proc/self/exe", argv);
   // Where exec is refused the program runs as it is, only slower: the pins are read later, and hold.
+}
+
+void require_possible_instructions() {
+  const std::string problem = runtime::problem_of_pins(runtime::pins_in_environment(), processor_instructions());
+  if (!problem.empty()) throw runtime::UserError(problem);
 }
 
 }  // namespace cadre::launch

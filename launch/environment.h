@@ -10,4 +10,7 @@ namespace cadre::launch {
 // (runtime/instruction_set.h): the widest that this machine has.
 void settle_environment(char** argv);
 
+// UserError when the environment asks for instructions that this machine lacks.
+void require_possible_instructions();
+
 }  // namespace cadre::launch

@@ -48,4 +48,17 @@ std::vector<IslandSpec> parse_hosts(const std::string& text) {
   return islands;
 }
 
+PlaceOnHost place_on_host(const std::vector<IslandSpec>& islands, const std::string& host, std::uint32_t rank) {
+  PlaceOnHost place;
+  std::uint32_t first = 0;
+  for (const IslandSpec& island : islands) {
+    if (island.host == host) {
+      place.before += std::min(island.ranks, rank - std::min(rank, first));
+      place.ranks += island.ranks;
+    }
+    first += island.ranks;
+  }
+  return place;
+}
+
 }  // namespace cadre::launch

@@ -1,4 +1,4 @@
-// `--hosts a:4,b:4`.
+// `--hosts a:4,b:4`, and which ranks share a host.
 #pragma once
 
 #include <string>
@@ -10,5 +10,14 @@ namespace cadre::launch {
 
 // One island a host, in the order given. UserError: no host, a host twice, a count that is none.
 std::vector<IslandSpec> parse_hosts(const std::string& text);
+
+// Among a host's ranks: how many have a lower number than the given one, and how many there are. The islands' ranks are
+// numbered in their order; two that name the same host share it.
+struct PlaceOnHost {
+  std::uint32_t before = 0, ranks = 0;
+
+  bool operator==(const PlaceOnHost&) const = default;
+};
+PlaceOnHost place_on_host(const std::vector<IslandSpec>& islands, const std::string& host, std::uint32_t rank);
 
 }  // namespace cadre::launch

@@ -8,12 +8,16 @@
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <map>
+#include <set>
 
 #include "launch/coordinator_process.h"
 #include "launch/early_signals.h"
 #include "launch/exit_code.h"
+#include "launch/hosts.h"
 #include "launch/island_process.h"
 #include "launch/listener.h"
+#include "launch/restart_policy.h"
 #include "runtime/error.h"
 
 namespace cadre::launch {
@@ -34,7 +38,13 @@ class Scratch {
     std::error_code ignored;
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  const std::string& path() const { return path_; }
+  // Islands that begin at the same time would make the same folders, and one of them would fail.
+  std::string of_island(std::uint32_t number) const {
+    const std::string folder = runtime::say(path_, "/", number);
+    std::error_code ignored;  // mpirun says what it cannot make
+    if (!path_.empty()) std::filesystem::create_directory(folder, ignored);
+    return path_.empty() ? path_ : folder;
+  }
 
  private:
   std::string path_;
@@ -84,7 +94,12 @@ class Launcher::Impl {
              .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
             listeners_, logs_,
             {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}) {}
+             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
+        islands_by_host_(plan_.islands) {
+    for (IslandSpec& island : islands_by_host_) {
+      if (is_this_machine(island.host)) island.host.clear();
+    }
+  }
 
   LaunchResult run();
   void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
@@ -97,6 +112,9 @@ class Launcher::Impl {
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
     bool is_needed = false;
     bool is_over = false;
+    bool begins_anew = false;  // when its mpirun has ended
+    IslandSpec spec = {};
+    std::set<std::uint32_t> ended = {};  // of its ranks
   };
 
   void wait_for_signal();
@@ -105,6 +123,9 @@ class Launcher::Impl {
   void look_at_islands();
   void rank_ended(Seat& seat, std::uint32_t rank, const Ended& how);
   void failed_to_start(Seat& seat, const std::string& why);
+  void start_again(Seat& seat, std::uint32_t rank);
+  bool begin_anew(Seat& seat, const std::string& why);
+  bool is_ending() const { return coordinator_is_over_ || is_failing_ || is_at_once_ || signals_taken_ > 0; }
   void fail(const std::string& reason);
   void coordinator_ended(const AfterEnd& after);
   void terminate_islands();
@@ -128,8 +149,11 @@ class Launcher::Impl {
   std::vector<Listener> listeners_;
   std::vector<runtime::Endpoint> endpoints_;
   CoordinatorProcess coordinator_;
+  std::vector<IslandSpec> islands_by_host_;  // the plan's; this machine has one name
   std::vector<std::unique_ptr<Seat>> seats_;
+  std::map<std::uint32_t, std::vector<std::chrono::steady_clock::time_point>> restarts_;  // by rank
   LaunchResult result_;
+  int to_come_ = 0;  // islands that are about to be started again
   int signals_taken_ = 0;
   bool coordinator_is_over_ = false;
   bool is_failing_ = false;
@@ -177,17 +201,22 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   auto made = std::make_unique<Seat>();
   Seat& seat = *made;
   seat.is_needed = is_needed;
+  seat.spec = spec;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
+  const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
+  Boot boot = callbacks_.rank_boot(number, first_rank, endpoints_);
+  boot.first_on_host = place.before;
+  boot.ranks_on_host = place.ranks;
   seat.process = std::make_unique<IslandProcess>(
       io_,
       IslandProcess::Options{.first_rank = first_rank,
-                             .boot_message = print_boot(callbacks_.rank_boot(number, first_rank, endpoints_)),
+                             .boot_message = print_boot(boot),
                              .command = {.host = is_local ? "" : spec.host,
                                          .ranks = spec.ranks,
                                          .rank_command = plan_.rank,
                                          .variables = names_of(plan_.environment),
-                                         .scratch = is_local ? scratch_.path() : "",
+                                         .scratch = is_local ? scratch_.of_island(number) : "",
                                          .is_root = geteuid() == 0},
                              .environment = plan_.environment},
       logs_,
@@ -240,6 +269,11 @@ void Launcher::Impl::look_at_islands() {
     if (seat.is_over || !seat.process->is_over()) continue;
     seat.is_over = true;
     IslandProcess& island = *seat.process;
+    if (seat.begins_anew) {
+      --to_come_;
+      if (!is_ending()) start_island(seat.spec, island.first_rank(), true);
+      continue;
+    }
     const Ended ended = *island.mpirun().ended();
     if (!island.is_booted()) {
       const std::string words = island.last_words_of_mpirun();
@@ -251,20 +285,72 @@ void Launcher::Impl::look_at_islands() {
                           {"first_rank", island.first_rank()},
                           {"ranks", island.ranks()},
                           {"how", describe(ended)}});
+    // On this machine ranks outlive their mpirun; on another one they end with it.
+    if (island.is_booted() && island.host().empty()) continue;
+    for (std::uint32_t local = 0; local < island.ranks(); ++local) {
+      if (const std::uint32_t rank = island.first_rank() + local; !seat.ended.contains(rank)) start_again(seat, rank);
+    }
   }
   if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
   leave_when_over();
 }
 
 void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
+  if (seat.begins_anew) return;
   if (seat.process->is_booted(rank)) {
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
+    seat.ended.insert(rank);
+    if (how.signal != 0 || how.code != 0) start_again(seat, rank);
     return;
   }
   const std::string words = seat.process->last_words(rank);
-  failed_to_start(seat, runtime::say("rank ", rank, seat.process->host().empty() ? "" : " on " + seat.process->host(),
-                                     " ended before it had started, with ", describe(how),
-                                     words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")"));
+  const std::string why = runtime::say("rank ", rank, seat.process->host().empty() ? "" : " on " + seat.process->host(),
+                                       " ended before it had started, with ", describe(how),
+                                       words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")");
+  if (how.signal == 0 || !begin_anew(seat, why)) failed_to_start(seat, why);
+}
+
+// The others of an island of which one was killed wait in MPI_Init for ever.
+bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
+  std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[seat.process->first_rank()];
+  const auto now = std::chrono::steady_clock::now();
+  if (is_ending() || !seat.is_needed || !restart_delay(starts, now)) return false;
+  starts.push_back(now);
+  ++to_come_;
+  seat.begins_anew = true;
+  logs_.launcher(why + "; the island begins anew");
+  seat.process->mpirun().signal(SIGTERM);
+  return true;
+}
+
+// A lost rank comes back as an island of one. While the old process lives the coordinator refuses the new one, which is
+// a loss like others.
+void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
+  if (is_ending()) return;
+  std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[rank];
+  const auto now = std::chrono::steady_clock::now();
+  const std::string host = seat.process->host();
+  const auto delay = restart_delay(starts, now);
+  if (!delay) {
+    const std::string why = runtime::say("rank ", rank, host.empty() ? "" : " on " + host, " was lost again after ",
+                                         starts.size(), " restarts and is left out; see ", RunLogs::name_of_rank(rank));
+    logs_.launcher(why);
+    coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}});
+    return;
+  }
+  logs_.launcher(runtime::say("rank ", rank, " is started again in ", delay->count() / 1000.0, " s"));
+  starts.push_back(now + *delay);
+  ++to_come_;
+  timers_.push_back(std::make_unique<boost::asio::steady_timer>(io_, *delay));
+  timers_.back()->async_wait([this, host, rank](const Error& error) {
+    --to_come_;
+    if (error || is_ending()) return;
+    try {
+      start_island({.host = host, .ranks = 1}, rank, false);
+    } catch (const std::exception& problem) {
+      logs_.launcher(runtime::say("rank ", rank, " cannot be started again: ", problem.what()));
+    }
+  });
 }
 
 // Its other ranks wait in MPI_Init for ever.
@@ -284,7 +370,8 @@ void Launcher::Impl::fail(const std::string& reason) {
 
 // Never without islands of ours: what others start is the coordinator's to judge.
 bool Launcher::Impl::is_deserted() const {
-  return !seats_.empty() && std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
+  return !seats_.empty() && to_come_ == 0 &&
+         std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
 }
 
 void Launcher::Impl::desert() {
@@ -294,6 +381,9 @@ void Launcher::Impl::desert() {
 void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
   coordinator_is_over_ = true;
   listeners_.clear();  // nobody waits for an answer that does not come
+  for (const auto& seat : seats_) {
+    if (!seat->is_needed && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
+  }
   result_.exit_code = end.exit_code;
   if (result_.reason.empty()) result_.reason = end.reason;
   if (is_failing_ || is_at_once_) result_.exit_code = kFailed;

@@ -54,6 +54,7 @@ struct LaunchPlan {
 //   {"control": "fail", "reason": "..."}                 record that the run failed, and end
 //   {"control": "rank_ended", "rank": 3, "how": "signal 9 (Killed)"}
 //   {"control": "island_ended", "first_rank": 4, "ranks": 4, "how": "exit code 0"}
+//   {"control": "left_out", "rank": 3, "reason": "..."}  it is not started again
 
 struct LaunchCallbacks {
   // The boot message of the coordinator's incarnation `term`, from 1: one line.

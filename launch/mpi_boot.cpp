@@ -94,6 +94,10 @@ std::uint32_t rank_in_island() {
   return variable("OMPI_COMM_WORLD_RANK");
 }
 
+std::uint32_t island_size() {
+  return variable("OMPI_COMM_WORLD_SIZE");
+}
+
 MpiBoot boot_from_stdin() {
   end_with_watcher();
   MpiBoot result = boot_from_first_rank([](const auto&) { return read_stdin(); });
@@ -120,10 +124,11 @@ MpiBoot boot_from_first_rank(const std::function<std::string(const std::vector<s
   check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
   MPI_Finalize();
   if (failure) std::rethrow_exception(failure);
-  if (text.empty()) throw runtime::RunError("the first rank of this mpirun could not start the run");
+  if (text.empty()) throw FirstRankFailed();
   return {.boot = parse_boot(text),
           .rank = static_cast<std::uint32_t>(rank),
           .local_rank = variable("OMPI_COMM_WORLD_LOCAL_RANK"),
+          .local_size = variable("OMPI_COMM_WORLD_LOCAL_SIZE"),
           .size = static_cast<std::uint32_t>(size)};
 }
 

@@ -7,8 +7,11 @@ namespace cadre::launch {
 std::vector<int> choose_processors(const PinningRequest& request) {
   const std::uint64_t needed = std::uint64_t{request.local_size} * request.threads;
   if (request.threads == 0 || request.local_rank >= request.local_size || needed > request.allowed.size()) return {};
-  const auto first = request.allowed.begin() + static_cast<std::ptrdiff_t>(request.local_rank) * request.threads;
-  return {first, first + request.threads};
+  const std::uint64_t all = request.allowed.size();
+  const auto cut = [&](std::uint64_t rank) {
+    return request.allowed.begin() + static_cast<std::ptrdiff_t>(all * rank / request.local_size);
+  };
+  return {cut(request.local_rank), cut(request.local_rank + 1)};
 }
 
 std::vector<int> allowed_processors() {

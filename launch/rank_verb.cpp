@@ -1,10 +1,13 @@
 // The hidden verb of a rank's process: what mpirun starts.
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+
 #include "comm/tcp_transport.h"
 #include "launch/exit_code.h"
 #include "launch/mpi_boot.h"
 #include "launch/pinning.h"
+#include "launch/relay_process.h"
 #include "launch/verbs.h"
 #include "runtime/failpoints.h"
 #include "runtime/local_address.h"
@@ -14,20 +17,39 @@
 
 namespace cadre::launch {
 
+namespace {
+
+// Before any thread is started. Where the host has too few processors, or refuses, the system shares them out.
+void take_processors(const MpiBoot& mpi, std::uint32_t threads) {
+  pin_to(choose_processors({.allowed = allowed_processors(),
+                            .local_rank = mpi.boot.first_on_host + mpi.local_rank,
+                            .local_size = std::max(mpi.boot.ranks_on_host, mpi.local_size),
+                            .threads = threads}));
+  at::set_num_threads(static_cast<int>(threads));
+}
+
+}  // namespace
+
 int run_rank(const MpiBoot& mpi) {
   runtime::arm_failpoints(std::to_string(mpi.run_rank()));
   runtime::reach(runtime::Failpoint::kStart, 0);
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});
-  at::set_num_threads(static_cast<int>(resolved.config.threads));
+  const bool has_relay = mpi.local_size > mpi.boot.relay_above;
+  if (has_relay && mpi.local_rank == 0) start_relay(mpi.boot);  // before this rank is pinned
+  take_processors(mpi, static_cast<std::uint32_t>(resolved.config.threads));
   const runtime::RunHolder self = runtime::this_process();
-  run::WorkerOptions options{
-      .config = resolved.config, .chat_template_date = mpi.boot.chat_template_date, .trace = mpi.boot.trace};
+  run::WorkerOptions options{.config = resolved.config,
+                             .chat_template_date = mpi.boot.chat_template_date,
+                             .prepared_key = mpi.boot.prepared_key,
+                             .trace = mpi.boot.trace};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
-  // Peers are reached by the same network as the coordinator.
+  if (has_relay) options.control.relay = relay_endpoint(mpi.boot);
+  // Peers are reached by the networks of the coordinator, of which this machine may not have all; those of the same
+  // host without one.
   options.make_transport = [&](const runtime::Member&) {
     return comm::make_tcp_transport(
-        {.token = mpi.boot.token, .addresses = {runtime::address_towards(mpi.boot.coordinator.front())}});
+        {.token = mpi.boot.token, .addresses = runtime::addresses_towards(mpi.boot.coordinator), .unix_socket = true});
   };
   run::Worker worker(std::move(options));
   worker.run();

@@ -14,7 +14,6 @@ namespace cadre::launch {
 namespace {
 
 constexpr std::size_t kMaxBytes = 8 << 20;
-constexpr char kFailure[] = "failed: ";  // no Boot begins with it
 
 std::string read_to_end(int from) {
   std::string text;
@@ -38,23 +37,12 @@ void write_all(int to, std::string_view text) {
   }
 }
 
-// Ends the conversation: the first rank reads to the end.
-void say_and_close(const std::string& text) {
-  write_all(STDOUT_FILENO, text);
-  const Descriptor null(open("/dev/null", O_WRONLY | O_CLOEXEC));
-  if (!null || dup2(null.get(), STDOUT_FILENO) < 0) throw runtime::RunError("supervisor: /dev/null cannot be opened");
-}
-
 }  // namespace
 
 std::string start_supervisor(const SupervisorStart& start) {
-  std::error_code ignored;
-  std::filesystem::create_directories(start.log.parent_path(), ignored);
-  const Descriptor log(open(start.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  if (!log) throw runtime::RunError(start.log.string() + " cannot be written: " + std::strerror(errno));
   Pipe in = make_pipe(), out = make_pipe();
   start_detached(
-      {.command = start.command, .stdin_fd = in.read.get(), .stdout_fd = out.write.get(), .stderr_fd = log.get()});
+      {.command = start.command, .stdin_fd = in.read.get(), .stdout_fd = out.write.get(), .stderr_fd = STDERR_FILENO});
   in.read.reset();
   out.write.reset();
   // One that ends before it has read must not end us.
@@ -68,10 +56,8 @@ std::string start_supervisor(const SupervisorStart& start) {
   }
   sigaction(SIGPIPE, &before, nullptr);
   in.write.reset();
-  const std::string answered = read_to_end(out.read.get());
-  if (answered.starts_with(kFailure)) throw runtime::UserError(answered.substr(sizeof kFailure - 1));
-  if (answered.empty())
-    throw runtime::RunError("the run's supervisor ended before it said where; see " + start.log.string());
+  std::string answered = read_to_end(out.read.get());
+  if (answered.empty()) throw runtime::RunError("the run's supervisor ended before it said where it is");
   return answered;
 }
 
@@ -79,12 +65,13 @@ std::string receive_message() {
   return read_to_end(STDIN_FILENO);
 }
 
+// The first rank reads to the end.
 void answer(const Boot& boot) {
-  say_and_close(print_boot(boot));
-}
-
-void answer_failure(const std::string& reason) {
-  say_and_close(kFailure + reason);
+  write_all(STDOUT_FILENO, print_boot(boot));
+  const Descriptor null(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  for (const int number : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (!null || dup2(null.get(), number) < 0) throw runtime::RunError("supervisor: /dev/null cannot be opened");
+  }
 }
 
 }  // namespace cadre::launch

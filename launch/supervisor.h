@@ -3,7 +3,6 @@
 // alive and ends with it. It talks to the rank that started it once, by pipes: a message in, a Boot back.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,17 +12,16 @@ namespace cadre::launch {
 
 struct SupervisorStart {
   std::vector<std::string> command = {};
-  std::string message = {};        // what receive_message() returns there
-  std::filesystem::path log = {};  // its stderr: mpirun would wait for whoever holds the rank's own
+  std::string message = {};  // what receive_message() returns there
 };
 
 // In the first rank, while boot_from_first_rank() asks for the message: returns the supervisor's answer, which is that
-// message. UserError or RunError, with the supervisor's own words, when it gives none.
+// message. Until then the supervisor's stderr is the rank's. UserError or RunError when it gives no answer.
 std::string start_supervisor(const SupervisorStart& start);
 
-// In the supervisor, in this order.
+// In the supervisor, in this order. With the answer its stdout and stderr lead nowhere: mpirun would wait for whoever
+// holds the rank's.
 std::string receive_message();
 void answer(const Boot& boot);
-void answer_failure(const std::string& reason);
 
 }  // namespace cadre::launch

@@ -1,4 +1,6 @@
 // `cadre train`: sets the run up, starts its processes, shows their progress and writes down how it ended.
+#include "launch/train_verb.h"
+
 #include <unistd.h>
 
 #include <iostream>
@@ -6,10 +8,13 @@
 
 #include "launch/coordinator_boot.h"
 #include "launch/early_signals.h"
+#include "launch/environment.h"
 #include "launch/exit_code.h"
 #include "launch/hosts.h"
 #include "launch/launcher.h"
 #include "launch/machine.h"
+#include "launch/mpi_boot.h"
+#include "launch/own_mpirun.h"
 #include "launch/rank_count.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
@@ -45,13 +50,6 @@ std::uint32_t ranks_here(const config::Config& config) {
                             1, config.global_batch_size / std::max<std::int64_t>(1, config.micro_batch_size)))});
 }
 
-std::string random_token() {
-  std::random_device device;
-  std::string token;
-  while (token.size() < kTokenBytes) token += static_cast<char>(device());
-  return token;
-}
-
 std::vector<IslandSpec> islands_of(Arguments& arguments) {
   const bool has_ranks = arguments.has("ranks"), has_hosts = arguments.has("hosts");
   if (has_ranks && has_hosts) {
@@ -63,20 +61,41 @@ std::vector<IslandSpec> islands_of(Arguments& arguments) {
   return {{.ranks = static_cast<std::uint32_t>(integer_of("ranks", ranks, 1, 1 << 16))}};
 }
 
-std::uint32_t total_ranks(const std::vector<IslandSpec>& islands) {
+// Those of a user's own mpirun stand where it has put them.
+void require_agreement(Arguments& arguments, std::uint32_t standing) {
+  if (arguments.has("hosts")) {
+    throw runtime::UserError("--hosts: expected none under mpirun, which has placed the ranks; give it to mpirun");
+  }
+  const std::string ranks = arguments.take("ranks", std::to_string(standing));
+  if (integer_of("ranks", ranks, 1, 1 << 16) != standing) {
+    throw runtime::UserError(
+        runtime::say("--ranks: expected ", standing, ", as many as mpirun has started, or none; found ", ranks));
+  }
+}
+
+// The ranks of this start: those that stand already, or islands to start.
+struct Ranks {
+  std::vector<IslandSpec> islands = {};
+  std::uint32_t count = 0;
+};
+
+std::uint32_t count_of(const std::vector<IslandSpec>& islands) {
   std::uint32_t ranks = 0;
   for (const IslandSpec& island : islands) ranks += island.ranks;
   return ranks;
 }
 
 // The configuration for these ranks; gradient_accumulation_steps counts those of the run's first start.
-config::Resolved load_configuration(Arguments& arguments, std::vector<IslandSpec>& islands, std::int64_t& first_ranks) {
+config::Resolved load_configuration(Arguments& arguments, Ranks& ranks, std::int64_t& first_ranks) {
   const std::string& file = arguments.target("CONFIG.yaml");
   config::Resolved resolved = config::load(file, arguments.options);
-  if (islands.empty()) islands = {{.ranks = ranks_here(resolved.config)}};
+  if (ranks.count == 0) {
+    ranks.count = ranks_here(resolved.config);
+    ranks.islands = {{.ranks = ranks.count}};
+  }
   first_ranks = resolved.config.overwrite_output_dir
-                    ? total_ranks(islands)
-                    : run::ranks_of_first_start(resolved.config.output_dir, total_ranks(islands));
+                    ? ranks.count
+                    : run::ranks_of_first_start(resolved.config.output_dir, ranks.count);
   return config::load(file, arguments.options, first_ranks);
 }
 
@@ -123,11 +142,13 @@ void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& 
 
 struct Flags {
   bool quiet = false, trace = false;
+  std::uint32_t relay_above = Boot{}.relay_above;  // not for users: what has a relay is a matter of scale
 };
 
-int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Flags flags, run::Progress& progress) {
+int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& standing, Flags flags,
+               run::Progress& progress) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
-  const std::string token = random_token();
+  const std::string token = standing.ranks > 0 ? standing.token : random_token();
   const auto boot = [&](std::uint32_t island, std::uint32_t first_rank,
                         const std::vector<runtime::Endpoint>& coordinator) {
     return Boot{.run_id = setup.folder.record().run_id,
@@ -137,40 +158,62 @@ int launch_run(run::RunSetup& setup, const std::vector<IslandSpec>& islands, Fla
                 .first_rank = first_rank,
                 .configuration = setup.configuration,
                 .chat_template_date = setup.chat_template_date,
-                .trace = flags.trace};
+                .prepared_key = setup.prepared_key,
+                .trace = flags.trace,
+                .relay_above = flags.relay_above};
   };
-  const std::uint32_t ranks = total_ranks(islands);
-  if (ranks > 1)
-    progress.note(runtime::say(ranks, " ranks on ", islands.size(), islands.size() == 1 ? " host" : " hosts"));
+  const std::size_t hosts = std::max(ranks.islands.size(), standing.hosts.size());
+  if (ranks.count > 1) progress.note(runtime::say(ranks.count, " ranks on ", hosts, hosts == 1 ? " host" : " hosts"));
   runtime::reach(runtime::Failpoint::kStart, 0);
-  LaunchPlan plan{.islands = islands,
+  LaunchPlan plan{.islands = ranks.islands,
+                  .other_hosts = standing.hosts,
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
                   .logs = setup.folder.logs()};
   LaunchCallbacks callbacks;
   callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening) {
-    return print_coordinator_boot(
-        {.boot = boot(0, 0, listening), .term = term, .ranks = ranks, .steps_per_epoch = setup.steps_per_epoch});
+    return print_coordinator_boot({.boot = boot(0, 0, listening),
+                                   .term = term,
+                                   .ranks = ranks.count,
+                                   .ranks_return = standing.ranks == 0,
+                                   .steps_per_epoch = setup.steps_per_epoch});
   };
   callbacks.rank_boot = boot;
   callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };
   Launcher launcher(std::move(plan), std::move(callbacks));
+  if (standing.ranks > 0) standing.hand_out(boot(0, 0, launcher.listening()), setup.folder.logs());
   return end_run(setup, launcher.run(), flags.quiet, progress);
 }
 
 }  // namespace
 
+std::string random_token() {
+  std::random_device device;
+  std::string token;
+  while (token.size() < kTokenBytes) token += static_cast<char>(device());
+  return token;
+}
+
 int train(Arguments arguments) {
+  return is_started_by_mpirun() ? train_as_rank(std::move(arguments)) : lead_run(std::move(arguments), {});
+}
+
+int lead_run(Arguments arguments, const StandingRanks& standing) {
+  require_possible_instructions();
   const bool dry_run = arguments.take_flag("dry_run");
-  const Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
+  const std::string relay_above = arguments.take("relay_above", std::to_string(flags.relay_above));
+  flags.relay_above = static_cast<std::uint32_t>(integer_of("relay_above", relay_above, 1, 1 << 20));
   std::vector<std::string> switches;  // `--sample_packing` alone means true
   for (const config::KeyDescription& key : config::describe_keys()) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
   }
   arguments.require_values(switches);
-  std::vector<IslandSpec> islands = islands_of(arguments);
+  if (standing.ranks > 0) require_agreement(arguments, standing.ranks);
+  Ranks ranks{.islands = islands_of(arguments)};
+  ranks.count = standing.ranks > 0 ? standing.ranks : count_of(ranks.islands);
   std::int64_t first_ranks = 1;
-  const config::Resolved resolved = load_configuration(arguments, islands, first_ranks);
+  const config::Resolved resolved = load_configuration(arguments, ranks, first_ranks);
   if (dry_run) {
     std::cout << config::describe(resolved);
     for (const std::string& note : resolved.notes) std::cout << "# " << note << '\n';
@@ -181,7 +224,7 @@ int train(Arguments arguments) {
   run::Progress progress(run::Progress::style_for_stderr(flags.quiet));
   run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
   try {
-    return launch_run(setup, islands, flags, progress);
+    return launch_run(setup, ranks, standing, flags, progress);
   } catch (const std::exception& error) {
     if (setup.folder.record().status == runtime::RunStatus::kRunning) {
       run::record_end(setup.folder, runtime::RunStatus::kFailed, error.what());

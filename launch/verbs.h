@@ -15,8 +15,14 @@ int stop(Arguments arguments);
 int show_doctor(Arguments arguments);
 int init(Arguments arguments);
 
+struct MpiBoot;
+// A rank's life from the end of MPI on.
+int run_rank(const MpiBoot& mpi);
+
 // Hidden: the processes that `train` starts.
 int coordinator(Arguments arguments);
 int rank(Arguments arguments);
+int relay(Arguments arguments);
+int supervise(Arguments arguments);
 
 }  // namespace cadre::launch

@@ -21,7 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxManifestBytes = 16 << 20;
-constexpr const char* kManifestName = "manifest.json";
 constexpr std::string_view kStagingPrefix = ".staging-";    // being written
 constexpr std::string_view kReplacedPrefix = ".replaced-";  // makes way for a new one of the same step
 constexpr std::string_view kRemovedPrefix = ".removed-";    // being removed

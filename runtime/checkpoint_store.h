@@ -2,9 +2,8 @@
 //
 //   checkpoints/step-00000100/manifest.json     written last; names every shard with its size and sha256
 //   checkpoints/step-00000100/<shards>          files that the trainer writes; the store knows no tensors
-//   checkpoints/.staging-step-00000100.0.3/     one that is being written, by all ranks of view 3, generation 0;
-//   removed
-//                                               at the next start
+//   checkpoints/.staging-step-00000100.0.3/     one that is being written, by all ranks of generation 0, view 3;
+//                                               removed at the next start
 //
 // A checkpoint appears by the rename of its staging folder, after every shard has been read back from the disk. The
 // run's folder is locked, so that there is one writer; readers may come at any time.
@@ -25,6 +24,8 @@
 #include "runtime/members.h"
 
 namespace cadre::runtime {
+
+inline constexpr const char* kManifestName = "manifest.json";
 
 struct Shard {
   std::string file = {};  // a plain file name

@@ -28,7 +28,7 @@ auto fields(Is<Endpoint> auto& it) {
   return std::tie(it.address, it.port);
 }
 auto fields(Is<Member> auto& it) {
-  return std::tie(it.rank, it.incarnation, it.host, it.island, it.pid, it.endpoints);
+  return std::tie(it.rank, it.incarnation, it.host, it.island, it.pid, it.endpoints, it.shares_folder);
 }
 auto fields(Is<Stamp> auto& it) {
   return std::tie(it.term, it.generation, it.view);
@@ -52,7 +52,7 @@ auto fields(Is<Workload> auto& it) {
   return std::tie(it.total_steps, it.epochs, it.evaluation_units, it.elements, it.layout, it.digest);
 }
 auto fields(Is<Join> auto& it) {
-  return std::tie(it.self);
+  return std::tie(it.self, it.folder_proof);
 }
 auto fields(Is<Ready> auto& it) {
   return std::tie(it.workload, it.endpoints);
@@ -100,8 +100,11 @@ auto fields(Is<Heartbeat> auto&) {
 auto fields(Is<Rejoin> auto& it) {
   return std::tie(it.self, it.stamp, it.committed, it.is_ready, it.workload);
 }
+auto fields(Is<PeerLost> auto& it) {
+  return std::tie(it.stamp, it.peer);
+}
 auto fields(Is<Welcome> auto& it) {
-  return std::tie(it.stamp, it.rank, it.incarnation);
+  return std::tie(it.stamp, it.rank, it.incarnation, it.shares_folder, it.file_server);
 }
 auto fields(Is<Refused> auto& it) {
   return std::tie(it.reason);
@@ -117,6 +120,18 @@ auto fields(Is<Commit> auto& it) {
 }
 auto fields(Is<Proceed> auto& it) {
   return std::tie(it.stamp, it.next);
+}
+auto fields(Is<ReadFile> auto& it) {
+  return std::tie(it.path, it.offset, it.bytes);
+}
+auto fields(Is<WriteFile> auto& it) {
+  return std::tie(it.path, it.offset, it.bytes);
+}
+auto fields(Is<FinishFile> auto& it) {
+  return std::tie(it.path, it.bytes, it.sha256);
+}
+auto fields(Is<FileAnswer> auto& it) {
+  return std::tie(it.problem, it.size, it.bytes);
 }
 auto fields(Is<BundleItem> auto& it) {
   return std::tie(it.event, it.lines, it.payload);

@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -69,6 +71,8 @@ const char* describe(ChannelEnd end) {
       return "the other end does not read what is sent to it";
     case ChannelEnd::kOutdated:
       return "the other end is a coordinator whose place another has taken";
+    case ChannelEnd::kNobody:
+      return "nobody listens there";
   }
   return "unknown";
 }
@@ -95,8 +99,10 @@ asio::awaitable<void> ControlChannel::connect(asio::generic::stream_protocol::en
   co_await socket_.async_connect(address, asio::redirect_error(asio::use_awaitable, error));
   if (ended_) fail(*ended_);
   if (error) {
-    end(ChannelEnd::kClosed);
-    throw ChannelError(ChannelEnd::kClosed, error.message());
+    const bool nobody = error == boost::asio::error::connection_refused || error.value() == ENOENT;
+    const ChannelEnd why = nobody ? ChannelEnd::kNobody : ChannelEnd::kClosed;
+    end(why);
+    throw ChannelError(why, error.message());
   }
   const int yes = 1;
   if (address.data()->sa_family != AF_UNIX) {

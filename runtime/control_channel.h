@@ -43,8 +43,9 @@ enum class ChannelEnd : std::uint8_t {
   kMalformed,   // a frame that holds no message
   kNotReading,  // takes less than what is sent to it
   kOutdated,    // a coordinator whose place another has taken
+  kNobody,      // the other end's machine says that nobody listens there
 };
-inline constexpr std::size_t kChannelEnds = 12;
+inline constexpr std::size_t kChannelEnds = 13;
 // In words that follow "the connection ended: ".
 const char* describe(ChannelEnd end);
 

@@ -37,6 +37,7 @@ class ControlClient::Control {
  public:
   explicit Control(ControlClientOptions options) : options_(std::move(options)), io_(1), deadline_(io_), pause_(io_) {
     for (const Endpoint& endpoint : options_.endpoints) addresses_.push_back(socket_address(endpoint));
+    if (options_.relay) relay_ = socket_address(*options_.relay);
     const auto on_end = [this](std::exception_ptr error) { ended(error); };
     asio::co_spawn(io_, live(), on_end);
     // Signals are for the main thread.
@@ -103,7 +104,8 @@ class ControlClient::Control {
 
   // One connection after the other, until there shall be or can be no other.
   asio::awaitable<void> live() {
-    co_await connect(options_.connect_deadline);
+    const bool has_relay = co_await connect_to_relay();
+    if (!has_relay) co_await connect(options_.connect_deadline, options_.connect_deadline);
     for (;;) {
       std::optional<ChannelEnd> end;
       try {
@@ -120,7 +122,7 @@ class ControlClient::Control {
 
   asio::awaitable<void> reconnect(ChannelEnd end) {
     try {
-      co_await connect(options_.reconnect_deadline);
+      co_await connect(options_.reconnect_deadline, options_.nobody_deadline);
     } catch (const ControlLost& lost) {
       throw ControlLost(say("the connection to the coordinator is lost: ", describe(end), "; ", lost.what()));
     }
@@ -142,8 +144,22 @@ class ControlClient::Control {
     }
   }
 
-  asio::awaitable<void> connect(std::chrono::milliseconds limit) {
+  asio::awaitable<bool> connect_to_relay() {
+    const Clock::time_point until = Clock::now() + options_.relay_patience;
+    boost::system::error_code error;
+    while (relay_ && Clock::now() < until) {
+      const std::string failure = co_await attempt(*relay_);
+      if (failure.empty()) co_return true;
+      pause_.expires_after(kFirstPause);
+      co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+    co_return false;
+  }
+
+  // `nobody_limit`: while nobody listens at any address.
+  asio::awaitable<void> connect(std::chrono::milliseconds limit, std::chrono::milliseconds nobody_limit) {
     const Clock::time_point until = Clock::now() + limit;
+    somebody_listened_ = Clock::now();
     std::chrono::milliseconds pause = kFirstPause;
     boost::system::error_code error;
     for (;;) {
@@ -153,8 +169,10 @@ class ControlClient::Control {
         if (failure.empty()) co_return;
         failures += say(failures.empty() ? "" : "; ", describe(options_.endpoints[i]), ": ", failure);
       }
-      if (Clock::now() + pause >= until) {
-        throw ControlLost(say("the coordinator cannot be reached within ", limit.count(),
+      const bool is_over = Clock::now() - somebody_listened_ > nobody_limit;
+      if (Clock::now() + pause >= until || is_over) {
+        throw ControlLost(say("the coordinator cannot be reached within ",
+                              std::min(limit, is_over ? nobody_limit : limit).count(),
                               " ms: ", failures.empty() ? "no address is given" : failures));
       }
       pause_.expires_after(pause);
@@ -176,6 +194,7 @@ class ControlClient::Control {
       co_await channel_->open(options_.token, ControlChannel::Role::kRank);
     } catch (const ChannelError& error) {
       failure = error.what();
+      if (error.end() != ChannelEnd::kNobody) somebody_listened_ = Clock::now();
     }
     deadline_.cancel();
     co_return failure;
@@ -227,6 +246,7 @@ class ControlClient::Control {
 
   ControlClientOptions options_;
   std::vector<asio::generic::stream_protocol::endpoint> addresses_;
+  std::optional<asio::generic::stream_protocol::endpoint> relay_;
   const ControlChannel::Frame heartbeat_ = std::make_shared<const std::string>(encode(MemberMessage(Heartbeat{})));
 
   // The control thread's.
@@ -238,7 +258,7 @@ class ControlClient::Control {
   std::uint64_t term_ = 0;  // the highest that was heard of
   bool authenticated_ = false, finishing_ = false;
   bool is_refused_ = false;  // by the last message
-  Clock::time_point heard_;
+  Clock::time_point heard_, somebody_listened_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ class ControlLost : public RunError {
 
 struct ControlClientOptions {
   std::vector<Endpoint> endpoints = {};  // the preferred one first
+  // The relay of this host, which may start later: tried alone for `relay_patience`. Once it is lost, or where it does
+  // not come, the endpoints are.
+  std::optional<Endpoint> relay = {};
+  std::chrono::milliseconds relay_patience{5000};
   std::string token = {};
   ChannelLimits limits = {};
 
@@ -36,6 +41,8 @@ struct ControlClientOptions {
   std::chrono::milliseconds connect_deadline{60000};  // for all attempts together: the coordinator may start later
   // Likewise after a loss: the coordinator's supervisor starts it again within a second.
   std::chrono::milliseconds reconnect_deadline{30000};
+  // While a coordinator is to be started again, its supervisor listens: when nobody does, the run is over.
+  std::chrono::milliseconds nobody_deadline{2000};
   std::chrono::milliseconds attempt_deadline{5000};  // for one, handshake included
   std::chrono::milliseconds heartbeat{1000};
   std::chrono::milliseconds silence_limit{30000};  // the coordinator answers every heartbeat

@@ -287,11 +287,17 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   }
 
   void closed(Connection id, ChannelEnd why) {
+    if (forget(id) && handler_ != nullptr) handler_->on_close(id, why);
+  }
+
+  // Nothing when it is forgotten already.
+  std::optional<Route> forget(Connection id) {
     const auto at = routes_.find(id);
-    if (at == routes_.end()) return;
-    at->second.line->connections.erase(at->second.number);
+    if (at == routes_.end()) return std::nullopt;
+    Route route = std::move(at->second);
+    route.line->connections.erase(route.number);
     routes_.erase(at);
-    if (handler_ != nullptr) handler_->on_close(id, why);
+    return route;
   }
 
   void gone(const std::shared_ptr<Line>& line, ChannelEnd why) {
@@ -299,7 +305,15 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
     half_open_.remove(line);
     relays_.remove(line);
     tell_of_room();
-    for (const auto& [number, id] : std::exchange(line->connections, {})) closed(id, why);
+    for (const auto& [number, id] : std::exchange(line->connections, {})) {
+      const std::optional<Route> route = forget(id);
+      if (!route || handler_ == nullptr) continue;
+      if (line->role == Role::kRelay && !route->closing) {
+        handler_->on_detach(id, why);
+      } else {
+        handler_->on_close(id, why);
+      }
+    }
   }
 
   void send_bundle(Line& line, BundleItem item) {

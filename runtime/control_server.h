@@ -26,6 +26,8 @@ class ControlHandler {
   virtual void on_open(Connection connection, const std::string& peer) = 0;
   virtual void on_message(Connection connection, MemberMessage message) = 0;
   virtual void on_close(Connection connection, ChannelEnd why) = 0;
+  // In place of on_close: the relay that spoke for this rank is gone. The rank itself perhaps is not.
+  virtual void on_detach(Connection connection, ChannelEnd why) { on_close(connection, why); }
 };
 
 struct ControlServerOptions {

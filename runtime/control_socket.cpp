@@ -39,8 +39,10 @@ Endpoint endpoint_at(const Address& address) {
     return {text, ntohs(six->sin6_port)};
   }
   if (raw->sa_family == AF_UNIX && address.size() > offsetof(sockaddr_un, sun_path)) {
-    const auto* const path = reinterpret_cast<const sockaddr_un*>(raw);
-    return {std::string(path->sun_path, ::strnlen(path->sun_path, sizeof path->sun_path)), 0};
+    const char* const path = reinterpret_cast<const sockaddr_un*>(raw)->sun_path;
+    const std::size_t size = address.size() - offsetof(sockaddr_un, sun_path);
+    if (path[0] != '\0') return {std::string(path, ::strnlen(path, size)), 0};
+    return {'@' + std::string(path + 1, size - 1), 0};
   }
   return {};
 }
@@ -55,10 +57,15 @@ Address socket_address(const Endpoint& endpoint) {
     }
     return asio::local::stream_protocol::endpoint(endpoint.address);
   }
+  if (endpoint.address.starts_with('@') && endpoint.address.size() < sizeof(sockaddr_un::sun_path)) {
+    std::string name = endpoint.address;
+    name[0] = '\0';
+    return asio::local::stream_protocol::endpoint(name);
+  }
   boost::system::error_code error;
   const asio::ip::address address = asio::ip::make_address(endpoint.address, error);
   if (error) {
-    throw UserError(say(in_quotes(endpoint.address), ": expected a numeric address, or the path of a Unix socket"));
+    throw UserError(say(in_quotes(endpoint.address), ": expected a numeric address, or a Unix socket's path or name"));
   }
   return asio::ip::tcp::endpoint(address, endpoint.port);
 }
@@ -69,7 +76,7 @@ std::string describe(const Address& address) {
 }
 
 std::string describe(const Endpoint& endpoint) {
-  if (endpoint.address.starts_with('/')) return endpoint.address;
+  if (endpoint.address.starts_with('/') || endpoint.address.starts_with('@')) return endpoint.address;
   if (endpoint.address.find(':') != std::string::npos) return say("[", endpoint.address, "]:", endpoint.port);
   return say(endpoint.address, ":", endpoint.port);
 }
@@ -88,7 +95,7 @@ int listen_on(const Endpoint& endpoint) {
   if (family == AF_INET6 && ::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) != 0) fail();
   if (family != AF_UNIX && ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0) fail();
   if (::bind(listener, address.data(), static_cast<socklen_t>(address.size())) != 0) fail();
-  if (family == AF_UNIX && ::chmod(endpoint.address.c_str(), 0600) != 0) fail();
+  if (endpoint.address.starts_with('/') && ::chmod(endpoint.address.c_str(), 0600) != 0) fail();
   if (::listen(listener, kBacklog) != 0) fail();
   return listener;
 }

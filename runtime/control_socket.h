@@ -8,7 +8,7 @@
 
 namespace cadre::runtime {
 
-// UserError when it is neither a numeric address nor an absolute path.
+// UserError when it is neither a numeric address nor a Unix socket's path or name.
 boost::asio::generic::stream_protocol::endpoint socket_address(const Endpoint& endpoint);
 
 // The inverse, for people: "10.0.0.1:4711", "[::1]:4711", a path, or "a Unix socket" for one without a name.

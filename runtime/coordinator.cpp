@@ -39,6 +39,11 @@ Effects Coordinator::on_closed(Connection connection, const std::string& reason,
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_detached(Connection connection, TimePoint now) {
+  machine_->detached(connection, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_tick(TimePoint now) {
   machine_->tick(now);
   return machine_->take_effects();
@@ -46,6 +51,11 @@ Effects Coordinator::on_tick(TimePoint now) {
 
 Effects Coordinator::on_stop(const std::string& reason, TimePoint now) {
   machine_->stop(reason, now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_left_out(Rank rank, const std::string& reason, TimePoint now) {
+  machine_->left_out(rank, reason, now);
   return machine_->take_effects();
 }
 
@@ -128,17 +138,27 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   stopping_ = reason;
   if (takes_over()) {
     say("stops when the ranks have come back to the coordinator");
-  } else if (phase_ == Phase::kGathering) {
-    finish({RunOutcome::kStopped, reason, course_.done, {}, {}});
+  } else if (phase_ == Phase::kGathering || short_since_) {
+    finish({RunOutcome::kStopped, reason, short_since_ ? newest_course_.done : course_.done, {}, {}});
   } else if (phase_ == Phase::kWaiting) {
     do_next();
   }
 }
 
+void Coordinator::Machine::left_out(Rank rank, const std::string& reason, TimePoint now) {
+  if (finished()) return;
+  now_ = now;
+  journal_start();
+  if (finished()) return;
+  journal("left_out", reason, {{"rank", rank}}, Durability::kKernel);
+  say(reason, true);
+}
+
 // ---- what a member says
 
 bool Coordinator::Machine::is_current(const Peer& peer, const Stamp& stamp, Phase phase) {
-  if (peer.is == Peer::Is::kMember && stamp == stamp_ && phase_ == phase) return true;
+  const bool is_whole = !peer.has_gap || phase == Phase::kWriting;
+  if (peer.is == Peer::Is::kMember && stamp == stamp_ && phase_ == phase && is_whole) return true;
   ++ignored_;
   return false;
 }
@@ -161,28 +181,35 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
-  effects_.push_back(Tell{{from}, Welcome{stamp_, peer.member.rank, peer.member.incarnation}});
+  welcome(from, peer.member);
 }
 
-// A rank whose connection was lost. To a new coordinator it comes back as what it was; one that this coordinator has
-// given up, or is about to, comes back like one that was restarted.
+// A rank whose connection was lost. One whose place is still kept has it back, and to a new coordinator it comes as
+// what it was; one that this coordinator has given up comes back like one that was restarted.
 void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
-  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   if (const auto before = roll_.connection_of(message.self)) {
-    drop(*before, "it has connected anew");
-    if (finished()) return;
+    effects_.push_back(Close{*before, "it has connected anew"});
+    if (roll_.find(*before)->is == Peer::Is::kMember) return attach(from, *before, message);
+    roll_.remove(*before);
   }
+  if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   self.left = message.stamp;
-  effects_.push_back(Tell{{from}, Welcome{stamp_, self.member.rank, self.member.incarnation}});
+  self.committed = message.committed;
+  welcome(from, self.member);
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
+}
+
+void Coordinator::Machine::welcome(Connection connection, const Member& member) {
+  effects_.push_back(Tell{{connection}, Welcome{stamp_, member.rank, member.incarnation, member.shares_folder, {}}});
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
@@ -196,6 +223,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
   if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
   // At the next boundary it becomes a member.
   if (!roll_.agrees(from)) refuse(from, roll_.disagreement());
+  if (short_since_) install_when_all_have_reported();
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Progress&& message) {
@@ -239,6 +267,10 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
   }
   const Snapshot* whole = snapshots_.add(peer.member.rank, message);
   if (whole == nullptr) return;
+  if (!whole->problem.empty()) {
+    effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp, whole->problem});
+    return;
+  }
   effects_.push_back(Publish{{.run_id = options_.run_id,
                               .step = whole->step,
                               .generation = whole->stamp.generation,
@@ -255,14 +287,14 @@ void Coordinator::Machine::on(Connection, Peer& peer, ShardFailed&& message) {
     return;
   }
   const std::string reason = runtime::say("rank ", peer.member.rank, ": ", short_line(message.reason));
-  effects_.push_back(GiveUpCheckpoint{message.step, message.stamp});
-  checkpoint_failed(*snapshots_.failed(message.step), reason);
-  if (phase_ == Phase::kWaiting) do_next();
+  if (const Snapshot* all = snapshots_.add(peer.member.rank, message, reason)) {
+    effects_.push_back(GiveUpCheckpoint{all->step, all->stamp, all->problem});
+  }
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, ResultWritten&& message) {
   if (!is_current(peer, message.stamp, Phase::kWriting)) return;
-  if (peer.index != 0) {
+  if (peer.index != view_.writer()) {
     ++ignored_;
     return;
   }
@@ -274,9 +306,18 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   const std::string reason = short_line(message.reason);
   // One that was about to join is no loss to those that are at work.
   if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
-  if (phase_ == Phase::kWriting && peer.index == 0 && write_last_instead(reason)) return;
-  if (message.user_can_mend) return fail(reason, RunOutcome::kUserError);
-  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, ": ", reason));
+  if (phase_ == Phase::kWriting && peer.index == view_.writer() && write_last_instead(reason)) return;
+  const bool is_elsewhere =
+      peer.is != Peer::Is::kConnected && !options_.host.empty() && peer.member.host != options_.host;
+  if (message.user_can_mend && !is_elsewhere) return fail(reason, RunOutcome::kUserError);
+  const RunOutcome outcome = message.user_can_mend ? RunOutcome::kUserError : RunOutcome::kFailed;
+  const std::string where = is_elsewhere ? " on " + peer.member.host : "";
+  // The launcher has loaded the same before.
+  const bool lacks_files = is_elsewhere && message.user_can_mend && phase_ == Phase::kGathering;
+  const std::string mend =
+      lacks_files ? "; every host needs base_model at the path that it has on the launch node" : "";
+  fail(peer.is == Peer::Is::kConnected ? reason : runtime::say("rank ", peer.member.rank, where, ": ", reason, mend),
+       outcome);
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
@@ -288,6 +329,27 @@ void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
 }
 
 void Coordinator::Machine::on(Connection, Peer&, Heartbeat&&) {}
+
+void Coordinator::Machine::on(Connection, Peer& peer, PeerLost&& message) {
+  const auto accused = view_.index_of(message.peer);
+  const bool counts = peer.is == Peer::Is::kMember && message.stamp == view_.stamp && phase_ != Phase::kFencing;
+  if (!counts || !accused || *accused == peer.index || connections_[*accused] == 0) {
+    ++ignored_;
+    return;
+  }
+  complaints_.add(peer.member.rank, message.peer, now_);
+}
+
+// The file server has connections of its own.
+void Coordinator::Machine::on(Connection from, Peer&, ReadFile&&) {
+  put_out(from, "asked the coordinator for a file");
+}
+void Coordinator::Machine::on(Connection from, Peer&, WriteFile&&) {
+  put_out(from, "sent a file to the coordinator");
+}
+void Coordinator::Machine::on(Connection from, Peer&, FinishFile&&) {
+  put_out(from, "sent a file to the coordinator");
+}
 
 // ---- the end and the record
 

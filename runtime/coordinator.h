@@ -24,11 +24,12 @@ struct CoordinatorOptions {
   std::string run_id = {};
   std::uint64_t term = 1;
   std::size_t expected_ranks = 1;  // numbers 0 to expected_ranks − 1
-  std::size_t min_ranks = 1;       // with fewer the run fails
+  std::size_t min_ranks = 1;       // with fewer nothing is computed
   RunPolicy policy = {};
   std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
 
   std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
+  std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it fails at once
   std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
   std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: none
   std::chrono::milliseconds fence_limit{60'000};     // from a fence to its report
@@ -68,10 +69,14 @@ class Coordinator {
 
   Effects on_message(Connection from, MemberMessage message, TimePoint now);
   Effects on_closed(Connection connection, const std::string& reason, TimePoint now);
+  // Its relay is gone, and it perhaps not: lost only when it does not connect anew within the heartbeat limit.
+  Effects on_detached(Connection connection, TimePoint now);
   // At least every quarter of the heartbeat limit.
   Effects on_tick(TimePoint now);
   // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.
   Effects on_stop(const std::string& reason, TimePoint now);
+  // The launcher does not start a lost rank again: said once, and recorded.
+  Effects on_left_out(Rank rank, const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.
   Effects on_checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   // The answer to FindCheckpoint; an empty folder: there is none, only the seeded start.

@@ -19,7 +19,7 @@ void Coordinator::Machine::order_snapshot(std::string reason) {
 void Coordinator::Machine::give_up(const std::vector<std::uint64_t>& snapshots, const std::string& reason) {
   for (const std::uint64_t step : snapshots) {
     const std::optional<Snapshot> snapshot = snapshots_.failed(step);
-    effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp});
+    effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp, {}});
     journal("checkpoint_given_up", reason, {{"step", step}});
     // Taken again at the next boundary, with the state of then.
     owed_snapshot_ = snapshot->reason;

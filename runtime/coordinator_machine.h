@@ -1,6 +1,6 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
 // coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp.
+// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/chunks.h"
+#include "runtime/complaints.h"
 #include "runtime/coordinator.h"
 #include "runtime/evaluation_votes.h"
 #include "runtime/placement.h"
@@ -31,8 +32,10 @@ class Coordinator::Machine {
   // ---- events; each ends with take_effects()
   void message(Connection from, MemberMessage&& message, TimePoint now);
   void closed(Connection connection, const std::string& reason, TimePoint now);
+  void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
+  void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
   Effects take_effects() { return std::exchange(effects_, {}); }
@@ -71,6 +74,11 @@ class Coordinator::Machine {
   void on(Connection from, Peer& peer, Note&& message);
   void on(Connection from, Peer& peer, Heartbeat&& message);
   void on(Connection from, Peer& peer, Rejoin&& message);
+  void on(Connection from, Peer& peer, PeerLost&& message);
+  void on(Connection from, Peer& peer, ReadFile&& message);
+  void on(Connection from, Peer& peer, WriteFile&& message);
+  void on(Connection from, Peer& peer, FinishFile&& message);
+  void welcome(Connection connection, const Member& member);
   // Of this view, from a member, when it is awaited; else it is counted and dropped.
   bool is_current(const Peer& peer, const Stamp& stamp, Phase phase);
   // False when the member was broken, and is now lost.
@@ -82,6 +90,7 @@ class Coordinator::Machine {
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
   void check_progress();
+  void check_complaints();
   void lose(Connection connection, const std::string& reason);
   // Closes it first.
   void drop(Connection connection, const std::string& reason);
@@ -93,6 +102,7 @@ class Coordinator::Machine {
   std::vector<Connection> survivors() const;
   // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
+  bool has_enough_ranks(std::size_t stay);
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 
@@ -110,6 +120,10 @@ class Coordinator::Machine {
   void take_over();
   std::optional<Replayed> replay() const;
   void go_on_as(Replayed replayed);
+
+  // ---- ranks whose relay is gone (coordinator_relays.cpp)
+  // A member that connects anew, with all that it may not have heard.
+  void attach(Connection from, Connection before, const Rejoin& message);
 
   // ---- steps (coordinator_steps.cpp)
   // `may_admit`: no work would be lost by letting ranks join now.
@@ -170,15 +184,21 @@ class Coordinator::Machine {
   StepVotes votes_;
   bool failed_once_ = false;  // the step in hand had copies that differ
   EvaluationVotes evaluation_;
+  NewView told_view_;  // the last one, and the factor of the last commit: for who has not heard them
+  double told_scale_ = 1;
   Order order_;            // the one in hand
   TimePoint ordered_{};    // and since when
   std::string result_of_;  // which step's parameters, in words
 
   // A fence under way.
   TimePoint fenced_{};
+  std::optional<TimePoint> short_since_;  // too few ranks are left, and others may come back
   std::string fenced_because_;
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
+
+  Complaints complaints_;
+  bool connected_anew_ = false;  // since the last commit, because of one
 
   Snapshots snapshots_;
   std::string newest_folder_;      // what the ranks go back to; empty: the seeded start

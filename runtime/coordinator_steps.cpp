@@ -166,11 +166,13 @@ std::string Coordinator::Machine::journal_nonfinite(const Committed& committed) 
 
 void Coordinator::Machine::commit(Committed committed) {
   failed_once_ = false;
+  connected_anew_ = false;
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
   committed.stamp = stamp_;
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
+  told_scale_ = committed.clip_scale;
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},

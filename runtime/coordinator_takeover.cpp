@@ -48,16 +48,26 @@ std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() con
   const bool has_state = before.view_is_whole && before.is_settled && (before.view_loads || before.view_commits);
   if (!options_.keep_state || !all_are_back_ || !has_state || before.commits.empty()) return std::nullopt;
   std::optional<Stamp> left;
+  std::uint64_t committed = 0;
   for (const auto& [rank, incarnation] : awaited_) {
-    const Peer& peer = roll_.peers().at(*roll_.connection_of({.rank = rank, .incarnation = incarnation}));
+    const auto connection = roll_.connection_of({.rank = rank, .incarnation = incarnation});
+    if (!connection) return std::nullopt;  // another process has its number
+    const Peer& peer = roll_.peers().at(*connection);
     if (left && *left != peer.left) return std::nullopt;
     left = peer.left;
+    committed = std::max(committed, peer.committed);
   }
   if (left->generation != before.generation || left->view != before.view) return std::nullopt;
 
   const Workload& workload = *roll_.workload();
   Replayed replayed{.left = *left, .course = course_};
   RunCourse& course = replayed.course;
+  // That of the seeded start is in no checkpoint.
+  const auto first = before.evaluations.find(course.done);
+  if (course.evaluated != course.done && first != before.evaluations.end()) {
+    course.evaluated = course.done;
+    course.best.observe(course.done, first->second);
+  }
   for (const auto& [step, commit] : before.commits) {
     if (step <= course_.done) continue;
     if (step != course.done + 1) return std::nullopt;
@@ -72,6 +82,8 @@ std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() con
       replayed.evaluation = EvaluationDone{step, workload.epochs_after(step), loss->second, best};
     }
   }
+  // The machine died, and the end of the journal with it: ranks have what it does not know.
+  if (committed > course.done) return std::nullopt;
   // At the end the parameters may be those of the result already.
   if (course.done == course_.done || is_at_end(options_.policy, workload, course)) return std::nullopt;
   return replayed;
@@ -91,6 +103,7 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   residency_ = residency_of(view_, placement_);
   has_voted_ = options_.before.view_commits;
   is_loaded_ = true;
+  told_scale_ = replayed.last.clip_scale;
   course_ = replayed.course;
   if (replayed.evaluation && replayed.evaluation->best) best_before_ = replayed.best_before;
 

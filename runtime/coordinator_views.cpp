@@ -63,6 +63,11 @@ void Coordinator::Machine::begin_when_all_are_ready() {
     }
   }
   if (takes_over()) return take_over();
+  if (options_.before.committed > course_.done) {
+    // Of the same start of the run, but nobody is left who could be taken over.
+    ++stamp_.generation;
+    journal("rollback", "no rank of the coordinator before is left");
+  }
   if (!newest_folder_.empty()) {
     say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }
@@ -88,6 +93,14 @@ void Coordinator::Machine::check_limits() {
                              seconds(options_.join_limit), " s; look at the logs of ",
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
+  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait) {
+    return finish({RunOutcome::kStopped,
+                   runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
+                                " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"),
+                   newest_course_.done,
+                   {},
+                   {}});
+  }
   if (phase_ == Phase::kFencing && missing_reports_ > 0 && now_ - fenced_ > options_.fence_limit) {
     const std::vector<Connection> asked = connections_;
     for (std::size_t index = 0; index < asked.size() && phase_ == Phase::kFencing; ++index) {
@@ -96,6 +109,16 @@ void Coordinator::Machine::check_limits() {
     }
   }
   if (options_.progress_limit.count() > 0) check_progress();
+  if (!finished()) check_complaints();
+}
+
+// Of two that do not reach each other one must go, once a new view has not brought their connection back.
+void Coordinator::Machine::check_complaints() {
+  const std::optional<Rank> accused = complaints_.verdict(now_);
+  if (!accused) return;
+  const std::string problem = runtime::say("rank ", *accused, " cannot be reached by other ranks");
+  if (!std::exchange(connected_anew_, true)) return fence(problem);
+  put_out(connections_[*view_.index_of(*accused)], problem);
 }
 
 void Coordinator::Machine::check_progress() {
@@ -106,7 +129,7 @@ void Coordinator::Machine::check_progress() {
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
       const std::optional<Snapshot> snapshot = snapshots_.failed(step);
-      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp});
+      effects_.push_back(GiveUpCheckpoint{step, snapshot->stamp, {}});
       checkpoint_failed(*snapshot, "a shard did not come in time");
     }
     return do_next();
@@ -153,15 +176,22 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   const Rank rank = peer.member.rank;
   journal("lost", runtime::say("rank ", rank, ": ", reason), {{"rank", rank}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
-  if (peer.is != Peer::Is::kMember) return;
+  if (peer.is != Peer::Is::kMember) {
+    if (short_since_) install_when_all_have_reported();  // it may have been waited for
+    return;
+  }
 
   connections_[peer.index] = 0;
+  complaints_.forget(rank);
   --live_;
   remove_holder(residency_, rank);
-  if (phase_ == Phase::kWriting && peer.index != 0) return;  // the result needs the writer only
-  if (live_ < options_.min_ranks) {
-    return fail(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
-                             " are needed; the last to go was rank ", rank, ": ", reason));
+  if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
+  if (live_ < options_.min_ranks && !short_since_) {
+    const std::string too_few = runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ",
+                                             options_.min_ranks, " are needed; the last to go was rank ", rank);
+    if (options_.rejoin_wait.count() == 0) return fail(too_few + ": " + reason);
+    short_since_ = now_;
+    say(runtime::say(too_few, "; waiting up to ", seconds(options_.rejoin_wait), " s for others to come back"), true);
   }
   give_up(snapshots_.that_miss(rank), runtime::say("rank ", rank, " was lost before its shard was there"));
   if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
@@ -179,6 +209,7 @@ void Coordinator::Machine::fence(const std::string& reason) {
   fenced_because_ = reason;
   reports_.assign(view_.size(), std::nullopt);
   missing_reports_ = live_;
+  complaints_.clear();
   // Who was still gathering when the loss came never gets to the snapshot that was ordered with the last commit.
   std::vector<std::uint64_t> missed = snapshots_.that_miss(std::nullopt);
   std::erase_if(missed, [this](std::uint64_t step) { return step != course_.done; });
@@ -189,6 +220,7 @@ void Coordinator::Machine::fence(const std::string& reason) {
 void Coordinator::Machine::install_when_all_have_reported() {
   if (missing_reports_ > 0) return;
   std::vector<Connection> stay = members();
+  if (!has_enough_ranks(stay.size())) return;
   if (can_keep_state()) return install(stay, false, fenced_because_);
   // One that is being published is a later point to go back to.
   if (snapshots_.any_being_published()) return;
@@ -200,6 +232,17 @@ void Coordinator::Machine::install_when_all_have_reported() {
   search_ = Search::kNone;
   go_back(fenced_because_);
   install(stay, true, fenced_because_);
+}
+
+// Who is on its way is waited for, since each that comes later costs a checkpoint.
+bool Coordinator::Machine::has_enough_ranks(std::size_t stay) {
+  if (!short_since_) return true;
+  const auto loads = [](const auto& one) { return one.second.is == Peer::Is::kJoined; };
+  if (std::any_of(roll_.peers().begin(), roll_.peers().end(), loads)) return false;
+  if (stay + roll_.ready_ones().size() < options_.min_ranks) return false;
+  must_go_back_ = true;  // who has come back has no state
+  short_since_.reset();
+  return true;
 }
 
 bool Coordinator::Machine::can_keep_state() const {
@@ -276,6 +319,7 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   begin(message.order);
   for (Kept& kept : salvaged.kept) votes_.keep(kept.member, std::move(kept.from), std::move(kept.result));
+  told_view_ = message;
   effects_.push_back(Tell{connections_, std::move(message)});
 }
 

@@ -47,10 +47,12 @@ struct Publish {
   std::string reason;
 };
 
-// Its shards will never be complete: what is written of them can go.
+// Its shards will never be complete: what is written of them can go. With a problem, on_checkpoint_published() is
+// called with it once they are gone: the disk may have been too small for them.
 struct GiveUpCheckpoint {
   std::uint64_t step = 0;
   Stamp stamp = {};  // of the order
+  std::string problem = {};
 };
 
 // Before all go back to it: find the newest checkpoint whose every byte is right, then call on_checkpoint_found().

@@ -1,5 +1,6 @@
 #include "runtime/local_address.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
 
@@ -19,6 +20,21 @@ std::string address_towards(const Endpoint& endpoint) {
   } catch (const boost::system::system_error& error) {
     throw RunError(say(endpoint.address, ": no way to this address: ", error.code().message()));
   }
+}
+
+std::vector<std::string> addresses_towards(const std::vector<Endpoint>& endpoints) {
+  std::vector<std::string> addresses;
+  std::string problem = "no address is given";
+  for (const Endpoint& endpoint : endpoints) {
+    try {
+      const std::string address = address_towards(endpoint);
+      if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) addresses.push_back(address);
+    } catch (const RunError& error) {
+      problem = error.what();
+    }
+  }
+  if (addresses.empty()) throw RunError(problem);
+  return addresses;
 }
 
 }  // namespace cadre::runtime

@@ -15,7 +15,8 @@ namespace cadre::runtime {
 using Rank = std::uint32_t;
 inline constexpr Rank kAnyRank = ~Rank{0};  // in a Join: any number that is free
 
-// Where a transport listens: a numeric IPv4 or IPv6 address, or the absolute path of a Unix socket with port 0.
+// Where a process listens: a numeric IPv4 or IPv6 address, or with port 0 the absolute path of a Unix socket or, after
+// an '@', its name in the kernel.
 struct Endpoint {
   std::string address = {};
   std::uint16_t port = 0;
@@ -30,6 +31,7 @@ struct Member {
   std::uint32_t island = 0;  // the mpirun that started it: the smaller one
   std::int64_t pid = 0;
   std::vector<Endpoint> endpoints = {};  // of its transport, the preferred one first
+  bool shares_folder = false;            // it sees the run's folder as the coordinator does: shared_folder.h
 
   bool operator==(const Member&) const = default;
 };
@@ -50,7 +52,16 @@ struct View {
   std::size_t size() const { return members.size(); }
   // Position of `rank` among the members: its number in the view's communicator.
   std::optional<std::size_t> index_of(Rank rank) const;
+  // The position of the member that writes the result: the first that shares the run's folder, or else the first.
+  std::size_t writer() const;
   bool operator==(const View&) const = default;
 };
+
+// Each member's host, numbered from 0 in the order of their first members.
+std::vector<std::uint32_t> host_numbers(const View& view);
+
+// The members' positions in an order in which those of a host are neighbours, hosts by their first members: who comes
+// n-th.
+std::vector<std::uint32_t> by_host(const View& view);
 
 }  // namespace cadre::runtime

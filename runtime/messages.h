@@ -18,6 +18,7 @@ namespace cadre::runtime {
 // The first message. `self.rank` is the number that the launcher gave, or kAnyRank; endpoints may still be empty.
 struct Join {
   Member self = {};
+  std::string folder_proof = {};  // names the file that it left in the run's folder; empty: it could not
   bool operator==(const Join&) const = default;
 };
 
@@ -137,8 +138,42 @@ struct Rejoin {
   bool operator==(const Rejoin&) const = default;
 };
 
-using MemberMessage = std::variant<Join, Ready, Progress, Prepared, Evaluated, Report, ShardWritten, ShardFailed,
-                                   ResultWritten, Failed, Note, Heartbeat, Rejoin>;
+// This rank lost its connection to another member of its view, or cannot make one.
+struct PeerLost {
+  Stamp stamp = {};
+  Rank peer = 0;
+  bool operator==(const PeerLost&) const = default;
+};
+
+// ---- rank → file server (file_server.h), on connections of their own; each is answered by a FileAnswer
+
+// A piece of a file of the run.
+struct ReadFile {
+  std::string path = {};
+  std::uint64_t offset = 0;
+  std::uint32_t bytes = 0;  // at most; fewer come at the file's end
+  bool operator==(const ReadFile&) const = default;
+};
+
+// The next piece of a file that appears whole with its last one.
+struct WriteFile {
+  std::string path = {};
+  std::uint64_t offset = 0;
+  std::string bytes = {};
+  bool operator==(const WriteFile&) const = default;
+};
+
+// All was written: it appears, if this is what has arrived.
+struct FinishFile {
+  std::string path = {};
+  std::uint64_t bytes = 0;
+  std::string sha256 = {};
+  bool operator==(const FinishFile&) const = default;
+};
+
+using MemberMessage =
+    std::variant<Join, Ready, Progress, Prepared, Evaluated, Report, ShardWritten, ShardFailed, ResultWritten, Failed,
+                 Note, Heartbeat, Rejoin, PeerLost, ReadFile, WriteFile, FinishFile>;
 
 // ---- coordinator → rank
 
@@ -147,6 +182,8 @@ struct Welcome {
   Stamp stamp = {};
   Rank rank = 0;
   std::uint32_t incarnation = 0;
+  bool shares_folder = false;              // the proof of its Join was found
+  std::vector<Endpoint> file_server = {};  // else: where the files of the run can be had
   bool operator==(const Welcome&) const = default;
 };
 
@@ -188,7 +225,14 @@ struct Proceed {
   bool operator==(const Proceed&) const = default;
 };
 
-using CoordinatorMessage = std::variant<Welcome, Refused, Fence, NewView, Commit, Proceed>;
+struct FileAnswer {
+  std::string problem = {};  // empty: done
+  std::uint64_t size = 0;    // of the file that is read
+  std::string bytes = {};    // the piece that was asked for
+  bool operator==(const FileAnswer&) const = default;
+};
+
+using CoordinatorMessage = std::variant<Welcome, Refused, Fence, NewView, Commit, Proceed, FileAnswer>;
 
 // What a rank must not learn only when its main thread is done with what it is at.
 bool is_urgent(const CoordinatorMessage& message);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "runtime/error.h"
 
@@ -64,6 +65,19 @@ std::vector<std::vector<Range>> deal_out(std::uint32_t count, std::size_t ranks)
   std::vector<std::vector<Range>> hands(ranks);
   for (std::uint32_t m = 0; m < count; ++m) hands[m % ranks].push_back({m, m + 1});
   return hands;
+}
+
+std::vector<std::vector<Range>> even_shares(std::uint32_t count, const View& view, bool in_rounds) {
+  std::vector<std::vector<Range>> parts;
+  if (in_rounds) {
+    parts = deal_out(count, view.size());
+  } else {
+    for (const Range& range : share_out(count, view.size())) parts.push_back({range});
+  }
+  const std::vector<std::uint32_t> order = by_host(view);
+  std::vector<std::vector<Range>> shares(view.size());
+  for (std::size_t n = 0; n < order.size(); ++n) shares[order[n]] = std::move(parts[n]);
+  return shares;
 }
 
 }  // namespace cadre::runtime

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "runtime/members.h"
+
 namespace cadre::runtime {
 
 // Micro-batches [begin, end) of one step.
@@ -36,5 +38,9 @@ std::vector<Range> share_out(std::uint32_t count, std::span<const double> weight
 
 // One micro-batch at a time, in turn: rank r gets r, r + ranks, …
 std::vector<std::vector<Range>> deal_out(std::uint32_t count, std::size_t ranks);
+
+// By the position of a view's members: those of a host, neighbours in by_host(), have neighbouring parts, so that what
+// their micro-batches give can be added up within the host. Without rounds share_out(), in rounds deal_out().
+std::vector<std::vector<Range>> even_shares(std::uint32_t count, const View& view, bool in_rounds);
 
 }  // namespace cadre::runtime

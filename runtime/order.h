@@ -31,8 +31,7 @@ struct Order {
   Kind kind = Kind::kTrain;
   std::uint64_t step = 0;          // updates committed so far
   bool snapshot = false;           // write a checkpoint of the state after `step` updates, in the background
-  std::vector<Share> shares = {};  // one a member of the view; empty: share_out() among all,
-                                   // or deal_out() where the run is in rounds
+  std::vector<Share> shares = {};  // one a member of the view; empty: even_shares()
   std::string checkpoint = {};     // kWriteResult: folder of the checkpoint to take parameters from; empty: the current
   std::string reason = {};         // kEnd: why; kWriteResult: which step's parameters, in words
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 #include <span>
-#include <unordered_map>
 
 #include "runtime/error.h"
 
@@ -22,10 +21,9 @@ class Placing {
  public:
   Placing(const View& view, std::uint64_t chunks, std::size_t copies)
       : members_(view.size()), limit_((chunks + members_ - 1) / members_), holders_(chunks) {
-    std::unordered_map<std::string, std::uint32_t> hosts;
+    hosts_ = host_numbers(view);
     for (const Member& member : view.members) {
       keys_.push_back(mixed(member.rank));
-      hosts_.push_back(hosts.emplace(member.host, static_cast<std::uint32_t>(hosts.size())).first->second);
       islands_.push_back(member.island);
     }
     for (std::vector<std::uint32_t>& holders : holders_) holders.reserve(copies);

@@ -106,6 +106,31 @@ void RollCall::ready(Connection connection, const Ready& ready) {
   }
 }
 
+Peer& RollCall::attach(Connection from, Connection before) {
+  Peer& peer = peers_.at(from);
+  const TimePoint heard = peer.heard;
+  peer = std::move(peers_.at(before));
+  peer.heard = heard;
+  peer.is_detached = false;
+  peers_.erase(before);
+  by_rank_[peer.member.rank].taken_by = from;
+  return peer;
+}
+
+void RollCall::forget_detached(const Member& self) {
+  if (self.rank >= by_rank_.size() || !by_rank_[self.rank].taken_by) return;
+  const Connection taken_by = *by_rank_[self.rank].taken_by;
+  const Peer& peer = peers_.at(taken_by);
+  const bool is_same = peer.member.host == self.host && peer.member.pid == self.pid;
+  if (peer.is_detached && is_same && peer.is != Peer::Is::kMember) remove(taken_by);
+}
+
+bool RollCall::has_detached_member() const {
+  return std::any_of(peers_.begin(), peers_.end(), [](const auto& known) {
+    return known.second.is_detached && known.second.is == Peer::Is::kMember;
+  });
+}
+
 void RollCall::remove(Connection connection) {
   const auto at = peers_.find(connection);
   if (at == peers_.end()) return;
@@ -157,6 +182,7 @@ void RollCall::admit(const std::vector<Connection>& connections) {
     peer.is = Peer::Is::kMember;
     peer.index = index;
     peer.has_reported = false;
+    peer.has_gap = false;
   }
 }
 

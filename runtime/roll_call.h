@@ -19,7 +19,11 @@ struct Peer {
   TimePoint heard = {};       // the last message
   TimePoint progressed = {};  // the last that was work, of a member
   bool has_reported = false;  // since the fence
-  Stamp left = {};            // of the view that it had when it rejoined
+  bool is_detached = false;   // its relay is gone, and it has not connected anew
+  bool has_gap = false;       // it has, and what it says of its work may lack what was lost: until the next view
+  // When it rejoined: of its view, and the updates that it had.
+  Stamp left = {};
+  std::uint64_t committed = 0;
 };
 
 class RollCall {
@@ -40,6 +44,11 @@ class RollCall {
   bool is_ready(Rank rank) const;
   // Ready, with this work. What the first ready one has is what all must have.
   void ready(Connection connection, const Ready& ready);
+  // A member's new connection takes the place of the one that went with its relay.
+  Peer& attach(Connection from, Connection before);
+  // One that had asked for this number and may not have heard the answer, for its relay is gone: it asks again.
+  void forget_detached(const Member& self);
+  bool has_detached_member() const;
   // Forgets the connection. Its number is free again.
   void remove(Connection connection);
 

@@ -31,6 +31,14 @@ const Snapshot* Snapshots::add(Rank rank, const ShardWritten& written) {
   return &at->second;
 }
 
+const Snapshot* Snapshots::add(Rank rank, const ShardFailed& failed, const std::string& problem) {
+  if (!waits_for(rank, failed.step, failed.stamp)) return nullptr;
+  Snapshot& snapshot = under_way_.at(failed.step);
+  snapshot.missing.erase(rank);
+  if (snapshot.problem.empty()) snapshot.problem = problem;
+  return snapshot.missing.empty() ? &snapshot : nullptr;
+}
+
 std::optional<Snapshot> Snapshots::published(std::uint64_t step) {
   std::optional<Snapshot> snapshot = failed(step);
   if (snapshot) published_.insert(step);

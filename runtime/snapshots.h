@@ -22,6 +22,7 @@ struct Snapshot {
   std::set<Rank> missing = {};  // ranks whose shard is not there
   std::vector<Shard> shards = {};
   std::int64_t best_before = -1;  // the step that was best until this one
+  std::string problem = {};       // of the first shard that could not be written
 };
 
 class Snapshots {
@@ -38,8 +39,10 @@ class Snapshots {
 
   void order(Snapshot snapshot);
 
-  // The snapshot that has now every shard: to be published. It stays under way. Null: not yet, or not wanted.
+  // The snapshot of which every rank has now told: to be published, or given up where it has a problem. It stays under
+  // way. Null: not yet, or not wanted.
   const Snapshot* add(Rank rank, const ShardWritten& written);
+  const Snapshot* add(Rank rank, const ShardFailed& failed, const std::string& problem);
 
   // `rank` is to write a shard of it, as it was ordered under this stamp, and has not yet.
   bool waits_for(Rank rank, std::uint64_t step, const Stamp& stamp) const;

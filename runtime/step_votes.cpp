@@ -34,14 +34,11 @@ void StepVotes::begin(const Step& step, std::span<const Share> shares) {
     }
     members_[member].missing += range.size();
   };
-  if (shares.empty() && step.in_rounds) {
-    const std::vector<std::vector<Range>> hands = deal_out(step.micro_batches, members_.size());
-    for (std::uint32_t m = 0; m < hands.size(); ++m) {
-      for (const Range range : hands[m]) assign(m, range);
+  if (shares.empty()) {
+    const std::vector<std::vector<Range>> even = even_shares(step.micro_batches, step.view, step.in_rounds);
+    for (std::uint32_t m = 0; m < even.size(); ++m) {
+      for (const Range range : even[m]) assign(m, range);
     }
-  } else if (shares.empty()) {
-    const std::vector<Range> ranges = share_out(step.micro_batches, members_.size());
-    for (std::uint32_t m = 0; m < ranges.size(); ++m) assign(m, ranges[m]);
   }
   for (std::uint32_t m = 0; m < shares.size(); ++m) {
     for (const Range range : shares[m].held) assign(m, range);

@@ -32,7 +32,7 @@ class StepVotes {
     const View& view;
     const Placement& placement;  // outlives the votes
     std::size_t copies = 1;
-    bool in_rounds = false;  // without shares: deal_out(), not share_out()
+    bool in_rounds = false;  // without shares: as even_shares() has it
   };
   // `shares` is empty, or has one share a member. Forgets the step before.
   void begin(const Step& step, std::span<const Share> shares);

@@ -40,10 +40,6 @@ std::optional<std::uint64_t> term_of(std::string_view name) {
   return term;
 }
 
-std::filesystem::path path_of(const std::filesystem::path& folder, std::uint64_t term) {
-  return folder / say(kPrefix, term, kSuffix);
-}
-
 std::string hex(std::uint32_t value) {
   char text[9];
   std::snprintf(text, sizeof text, "%08x", value);
@@ -165,6 +161,10 @@ Finished end_of(const boost::json::object& entry, const std::string& event, std:
 
 }  // namespace
 
+std::filesystem::path term_journal(const std::filesystem::path& folder, std::uint64_t term) {
+  return folder / say(kPrefix, term, kSuffix);
+}
+
 bool is_term_journal(std::string_view name) {
   return term_of(name).has_value();
 }
@@ -187,9 +187,9 @@ std::optional<boost::json::object> parse_journal_line(std::string_view line) {
   return std::move(value.get_object());
 }
 
-TermJournal::TermJournal(const std::filesystem::path& folder, std::uint64_t term) : path_(path_of(folder, term)) {
+TermJournal::TermJournal(const std::filesystem::path& folder, std::uint64_t term) : path_(term_journal(folder, term)) {
   CADRE_CHECK(term > 0, "terms count from 1");
-  if (term > 1) require_ended(path_of(folder, term - 1));
+  if (term > 1) require_ended(term_journal(folder, term - 1));
   file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_APPEND, 0666);
   if (file_ < 0) {
     const std::string reason = say(path_.string(), ": cannot be made: ", std::strerror(errno));
@@ -245,11 +245,13 @@ void TermHistory::take(const boost::json::object& entry) {
   const std::string event = text(entry, "event");
   const std::uint64_t step = number(entry, "step", 0);
   last_event = event;
+  const bool begins_generation = number(entry, "generation", 0) > generation;
   generation = std::max(generation, number(entry, "generation", 0));
   view = std::max(view, number(entry, "view", 0));
   if (event == "term") {
     run_id = text(entry, "run_id");
-    committed = step;
+    // It may end before it has taken over: until its generation begins, what was committed stands.
+    committed = begins_generation ? step : std::max(committed, step);
     std::string of = text(entry, "launch");
     if (of != launch) {
       members.clear();

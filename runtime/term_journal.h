@@ -89,6 +89,7 @@ TermHistory read_terms(const std::filesystem::path& folder);
 // UserError when the folder cannot be read.
 bool is_coordinator_alive(const std::filesystem::path& folder);
 
+std::filesystem::path term_journal(const std::filesystem::path& folder, std::uint64_t term);
 // True for "journal.term-12.jsonl".
 bool is_term_journal(std::string_view name);
 

@@ -11,6 +11,7 @@ A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason"
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,13 @@ def run_gtest(records, program, kind=""):
         running = ""
         with subprocess.Popen([program, f"--gtest_output=xml:{path}"], stdout=subprocess.PIPE, text=True,
                               errors="replace") as ended:
+
+            def cut_off(*_):
+                ended.kill()
+                records.add(program_name, "failed", f"cut off in {running or 'an unknown place'}")
+                sys.exit(1)
+
+            signal.signal(signal.SIGTERM, cut_off)
             for line in ended.stdout:
                 if line.startswith("[ RUN      ] "):
                     running = line[13:].strip()

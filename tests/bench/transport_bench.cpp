@@ -17,6 +17,7 @@
 #include "comm/reduction_tree.h"
 #include "comm/tcp_frame.h"
 #include "comm/tcp_transport.h"
+#include "runtime/digest.h"
 
 namespace {
 
@@ -89,7 +90,7 @@ int main(int count, char** arguments) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   {
     comm::TcpOptions options{.token = "the bench's token"};
-    if (count > 1 && std::string(arguments[1]) == "unix") options.unix_folder = "/tmp/cadre-transport-bench";
+    options.unix_socket = count > 1 && std::string(arguments[1]) == "unix";
     const auto transport = comm::make_tcp_transport(options);
     const auto communicator = transport->communicator(view_of(*transport, size), static_cast<runtime::Rank>(rank));
     if (rank == 0)
@@ -131,7 +132,7 @@ int main(int count, char** arguments) {
     std::uint64_t sum = 0;
     const double hash = milliseconds_of(
         [&] {
-          for (int time = 0; time < 1000; ++time) sum += comm::hash_of(block);
+          for (int time = 0; time < 1000; ++time) sum += runtime::digest_of(block);
         },
         3);
     const double gigabytes = 1000.0 * static_cast<double>(block.size()) / 1e9;

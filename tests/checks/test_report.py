@@ -100,6 +100,17 @@ class Report(unittest.TestCase):
         self.report("gtest", self.records, "unit", program, "tsan")
         self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program (tsan)"])
 
+    def test_a_program_that_is_cut_off_tells_where(self):
+        program = self.folder / "program"
+        program.write_text("#!/bin/sh\necho '[ RUN      ] A.Two'\necho begun\nexec sleep 1000\n")
+        program.chmod(0o755)
+        with subprocess.Popen([sys.executable, "-u", REPORT, "gtest", self.records, "unit", program],
+                              stdout=subprocess.PIPE, text=True) as running:
+            self.assertEqual("begun\n", running.stdout.readline())
+            running.terminate()
+            self.assertEqual(1, running.wait())
+        self.assertEqual(("failed", "cut off in A.Two"), self.outcomes()["program"])
+
     def test_gtest_outcomes(self):
         program = self.folder / "program"
         program.write_text("""#!/bin/sh

@@ -33,7 +33,6 @@ class Hosts:
         self.network = network
         self.key = secrets.token_hex(3)  # interface names have 15 bytes
 
-
     def __enter__(self):
         try:
             self.make()
@@ -47,6 +46,13 @@ class Hosts:
 
     def address(self, name):
         return f"{self.network}.{2 + self.names.index(name)}"
+
+    def address_here(self):
+        return f"{self.network}.1"
+
+    def has(self, name, pid):
+        """Whether this process runs on that host."""
+        return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat(f"/run/netns/{self.namespace(name)}").st_ino
 
     def namespace(self, name):
         return f"cadre-{self.key}-{name}"
@@ -76,10 +82,10 @@ class Hosts:
         ip("link", "set", f"cv{self.key}{name}", "down")
 
     def remote_shell(self, folder, hides=None):
-        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> a folder that is empty there."""
+        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> folders that are empty there."""
         cases = []
         for name in self.names:
-            hide = f"mount -t tmpfs none '{hides[name]}'; " if hides and name in hides else ""
+            hide = "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
             cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
         script = pathlib.Path(folder) / "remote_shell"

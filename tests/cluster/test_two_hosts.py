@@ -54,7 +54,7 @@ class TwoHostsTest(unittest.TestCase):
     def test_executable_that_one_host_lacks(self):
         (self.folder / "bin").mkdir()
         rank = shutil.copy(BUILD / "fake_rank", self.folder / "bin")
-        run = self.start(self.islands(), rank, hides={"b": self.folder / "bin"}, FAKE_RANKS=4)
+        run = self.start(self.islands(), rank, hides={"b": [self.folder / "bin"]}, FAKE_RANKS=4)
         reason = self.check_end(run, 1)["reason"]
         self.assertRegex(reason, r"rank [23] on 10\.\S+ ended before it had started, with exit code 127: .*not found")
 

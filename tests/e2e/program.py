@@ -71,11 +71,11 @@ class Live:
     """A run of the program, with its stderr as a pipe that is read line by line: what it says is what a test waits for,
     so that no test sleeps. Ends all its processes when the block ends: they carry a mark in their environment."""
 
-    def __init__(self, *words, folder=None):
+    def __init__(self, *words, folder=None, command=(str(CADRE),), environment=None):
         self.mark = "CADRE_TEST_MARK=" + secrets.token_hex(8)
-        self.process = subprocess.Popen([str(CADRE), *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*command, *map(str, words)], cwd=folder, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                        env={**ENVIRONMENT, **dict([self.mark.split("=")])})
+                                        env={**ENVIRONMENT, **(environment or {}), **dict([self.mark.split("=")])})
         self.lines = []
 
     def __enter__(self):

@@ -176,7 +176,8 @@ class HostilePeersTest(unittest.TestCase):
             strangers = [Stranger(port, COORDINATOR_HELLO, wiretap) for port in listening_ports(coordinator)]
             strangers += [Stranger(port, RANK_HELLO, wiretap) for pid in ranks for port in listening_ports(pid)]
             self.assertGreaterEqual(len(strangers), 4)
-            self.assertGreaterEqual(sum(len(wiretap.said_to(stranger.port)) for stranger in strangers), 6,
+            # Each rank's with the coordinator: among themselves ranks of one host use Unix sockets.
+            self.assertGreaterEqual(sum(len(wiretap.said_to(stranger.port)) for stranger in strangers), 3,
                                     "too few handshakes were heard that could be replayed")
             for stranger in strangers:
                 stranger.thread.start()

@@ -261,7 +261,7 @@ class Disturbed:
             for one in hosts.names:
                 ip("link", "set", f"cv{hosts.key}{one}", "type", "bridge_slave", "isolated", "on")
         elif what == "narrow":
-            subprocess.run(["tc", "qdisc", "add", "dev", cable, "root", "tbf", "rate", "1mbit", "burst", "32k", "latency",
+            subprocess.run(["tc", "qdisc", "add", "dev", cable, "root", "tbf", "rate", "20mbit", "burst", "64k", "latency",
                             "400ms"], check=True, capture_output=True)
 
     def tear_journal(self):
@@ -289,7 +289,8 @@ class Disturbed:
         missing = [str(fault) for fault in self.scenario.faults
                    if fault not in self.fired and fault.what != "small"]
         verified = cadre("verify", self.run)
-        if verified.code != 0:
+        found = re.findall(r"^FAILED +(.*)", verified.out, re.MULTILINE)
+        if verified.code != 0 and not (found and all(self.has_damaged(line) for line in found)):
             raise Wrong(f"cadre verify: {verified.err.strip() or verified.out.strip()}")
         found, expected = bits(self.run), self.arena.reference(self.scenario.shape)
         for what, one, other in zip(("result", "losses", "metrics", "ledger"), found, expected):
@@ -299,6 +300,9 @@ class Disturbed:
         undone = self.steps_done_again()
         if undone and self.needs_no_rollback():
             raise Wrong(f"{undone} steps were done again though only one rank was lost")
+
+    def has_damaged(self, line):
+        return any(fault.who == "checkpoint" for fault in self.scenario.faults) and line.startswith("checkpoints/")
 
     def steps_done_again(self):
         found = [re.search(r"(\d+) steps? (?:is|are) done again", line["reason"])

@@ -38,9 +38,7 @@ cadre::launch::MpiBoot boot_as_told(const std::string& self) {
     std::string list;
     for (const std::string& host : hosts) list += (list.empty() ? "" : ",") + host;
     return cadre::launch::start_supervisor(
-        {.command = {self.substr(0, self.rfind('/')) + "/fake_run", "supervise", logs},
-         .message = list,
-         .log = std::string(logs) + "/launcher.log"});
+        {.command = {self.substr(0, self.rfind('/')) + "/fake_run", "supervise", logs}, .message = list});
   });
 }
 

@@ -83,6 +83,8 @@ struct Config {
   std::int64_t seed = 42;
   std::int64_t threads = 1;  // CPU threads a rank
   std::int64_t state_copies = 2;
+  std::int64_t min_ranks = 1;
+  std::int64_t rejoin_wait = 300;  // seconds
   std::int64_t zero_stage = 1;
   std::string reduction = "exact";  // exact | fast
 

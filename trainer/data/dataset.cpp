@@ -170,6 +170,7 @@ Prepared prepare(const config::Config& config, const tokenizer::Tokenizer* token
   if (!key.empty()) {
     try {
       save_prepared(config.dataset_prepared_path, key, prepared);
+      prepared.cache_key = key;
     } catch (const std::runtime_error& error) {
       prepared.warnings.push_back(runtime::say("the prepared data was not kept: ", error.what()));
     }

@@ -39,6 +39,7 @@ struct Prepared {
   Dataset train, validation;  // validation: test_datasets, or the val_set_size split; may be empty
   PrepareReport train_report, validation_report;
   std::vector<std::string> source_sha256;  // of each dataset file, train then validation
+  std::string cache_key;                   // of its entry in the prepared cache; empty: it has none
   std::vector<std::string> warnings;       // one line each, for the user: a damaged cache, turns whose end is unknown
 };
 

@@ -18,10 +18,6 @@ namespace {
 constexpr const char* kRecord = "cadre.record";
 constexpr const char* kSha256 = "cadre.sha256";
 
-std::filesystem::path file_of(const std::filesystem::path& folder, const std::string& key) {
-  return folder / key / "rows.safetensors";
-}
-
 boost::json::object to_json(const PrepareReport& report) {
   return {{"rows_read", report.rows_read},
           {"rows_kept", report.rows_kept},
@@ -102,9 +98,13 @@ std::string metadata_of(const safetensors::File& file, const char* name) {
 
 }  // namespace
 
+std::filesystem::path prepared_file(const std::filesystem::path& folder, const std::string& key) {
+  return folder / key / "rows.safetensors";
+}
+
 std::optional<Prepared> load_prepared(const std::filesystem::path& folder, const std::string& key,
                                       std::string& warning) {
-  const auto path = file_of(folder, key);
+  const auto path = prepared_file(folder, key);
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable)) return std::nullopt;
   try {
@@ -121,6 +121,7 @@ std::optional<Prepared> load_prepared(const std::filesystem::path& folder, const
     prepared.validation_report = report_from(fields.at("validation"));
     prepared.source_sha256 = lines_from(fields.at("source_sha256"));
     prepared.warnings = lines_from(fields.at("warnings"));
+    prepared.cache_key = key;
     return prepared;
   } catch (const std::exception& error) {
     warning = runtime::say(path.string(), ": the prepared data is damaged and was made anew (", error.what(), ")");
@@ -129,7 +130,7 @@ std::optional<Prepared> load_prepared(const std::filesystem::path& folder, const
 }
 
 void save_prepared(const std::filesystem::path& folder, const std::string& key, const Prepared& prepared) {
-  const auto path = file_of(folder, key);
+  const auto path = prepared_file(folder, key);
   std::error_code failed;
   std::filesystem::create_directories(path.parent_path(), failed);
   if (failed) throw runtime::RunError(path.parent_path().string() + ": cannot be made: " + failed.message());

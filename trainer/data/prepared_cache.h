@@ -10,6 +10,9 @@
 
 namespace cadre::data {
 
+// Where the entry lies.
+std::filesystem::path prepared_file(const std::filesystem::path& folder, const std::string& key);
+
 // The entry `key` (hexadecimal digits) under `folder`, nullopt where there is none. One that cannot be read or does
 // not hash to what it claims is as good as none, and is said in `warning`.
 std::optional<Prepared> load_prepared(const std::filesystem::path& folder, const std::string& key,

@@ -7,10 +7,10 @@
 namespace cadre::run {
 namespace {
 
-runtime::MemberMessage write_job(const CheckpointWriter::Job& job) {
+runtime::MemberMessage write_job(const RunFiles& files, const CheckpointWriter::Job& job) {
   try {
     runtime::reach(runtime::Failpoint::kCheckpoint, job.step);
-    const runtime::Shard shard = write_state_shard(job.folder, job.name, job.snapshot);
+    const runtime::Shard shard = write_shard(files, job.folder, job.name, job.snapshot);
     runtime::reach(runtime::Failpoint::kShard, job.step);
     return runtime::ShardWritten{
         .stamp = job.stamp, .step = job.step, .file = shard.file, .sha256 = shard.sha256, .bytes = shard.bytes};
@@ -21,7 +21,8 @@ runtime::MemberMessage write_job(const CheckpointWriter::Job& job) {
 
 }  // namespace
 
-CheckpointWriter::CheckpointWriter(Done done) : done_(std::move(done)), thread_([this] { run(); }) {}
+CheckpointWriter::CheckpointWriter(const RunFiles& files, Done done)
+    : files_(files), done_(std::move(done)), thread_([this] { run(); }) {}
 
 CheckpointWriter::~CheckpointWriter() {
   {
@@ -45,7 +46,7 @@ void CheckpointWriter::run() {
     changed_.wait(lock, [this] { return job_ || ending_; });
     if (!job_) return;
     lock.unlock();
-    done_(write_job(*job_));
+    done_(write_job(files_, *job_));
     lock.lock();
     job_.reset();
     changed_.notify_all();

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime/messages.h"
+#include "trainer/run/run_files.h"
 #include "trainer/run/state_shards.h"
 
 namespace cadre::run {
@@ -17,12 +18,13 @@ namespace cadre::run {
 class CheckpointWriter {
  public:
   using Done = std::function<void(runtime::MemberMessage)>;
-  explicit CheckpointWriter(Done done);
+  // `files` outlives the writer.
+  CheckpointWriter(const RunFiles& files, Done done);
   // Finishes what was begun.
   ~CheckpointWriter();
 
   struct Job {
-    std::filesystem::path folder;  // where the checkpoint's shards are gathered
+    std::filesystem::path folder;  // where the checkpoint's shards are gathered, on the launch node
     std::string name;
     runtime::Stamp stamp;
     std::uint64_t step = 0;
@@ -34,6 +36,7 @@ class CheckpointWriter {
  private:
   void run();
 
+  const RunFiles& files_;
   Done done_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -10,9 +10,12 @@
 
 namespace cadre::run {
 
-std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date) {
+std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date,
+                                           std::optional<data::Prepared> elsewhere) {
   Base base = open_base(config);
-  data::Prepared prepared = prepare_data(config, base, chat_template_date, static_cast<int>(config.threads));
+  data::Prepared prepared = elsewhere
+                                ? std::move(*elsewhere)
+                                : prepare_data(config, base, chat_template_date, static_cast<int>(config.threads));
   std::unique_ptr<model::Decoder> decoder = load_decoder(base, config);
   StepPlan plan(prepared.train, config);
   OptimizerShard optimizer(config, decoder->parameters());

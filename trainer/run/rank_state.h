@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,10 @@ struct RankState {
   }
 };
 
-// Loads model and data; the prepared data comes from its cache where the launcher has filled it. `config` outlives the
-// result. UserError for whatever is wrong with either.
-std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date);
+// Loads model and data. `elsewhere`: the prepared data, where this host cannot read it; else it comes from its cache,
+// which the launcher has filled. `config` outlives the result. UserError for whatever is wrong with either.
+std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date,
+                                           std::optional<data::Prepared> elsewhere = std::nullopt);
 
 // What there is to do, as this rank derives it.
 runtime::Workload workload_of(RankState& state);

@@ -122,7 +122,8 @@ RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progre
     }
     folder.write(std::move(record), runtime::now_utc());
     const StepPlan plan(prepared.train, config);
-    return {std::move(folder), config::describe(for_ranks), date, static_cast<std::uint64_t>(plan.steps_per_epoch())};
+    return {std::move(folder), config::describe(for_ranks), date, prepared.cache_key,
+            static_cast<std::uint64_t>(plan.steps_per_epoch())};
   } catch (const runtime::UserError& error) {
     // A run that was here is what it was; of one that has just begun it is said why it did not.
     if (folder.opening() == runtime::Opening::kResume && before) {

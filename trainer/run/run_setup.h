@@ -17,6 +17,7 @@ struct RunSetup {
   runtime::RunFolder folder;  // locked; run.json says running
   std::string configuration;  // for the ranks, as config::load_text reads it
   std::string chat_template_date;
+  std::string prepared_key;           // of the prepared data in its cache; empty: it could not be kept
   std::uint64_t steps_per_epoch = 0;  // of the first epoch
 };
 

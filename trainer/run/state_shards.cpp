@@ -8,7 +8,6 @@
 #include "runtime/error.h"
 #include "runtime/sha256.h"
 #include "trainer/safetensors/file.h"
-#include "trainer/safetensors/writer.h"
 
 namespace cadre::run {
 namespace {
@@ -22,6 +21,16 @@ std::string tensor_name(const char* kind, std::uint64_t chunk) {
 safetensors::NamedTensor tensor_of(const char* kind, std::uint64_t chunk, std::span<const float> values) {
   return {tensor_name(kind, chunk),
           {safetensors::Dtype::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(values)}};
+}
+
+std::vector<safetensors::NamedTensor> tensors_of(const StateSnapshot& snapshot) {
+  std::vector<safetensors::NamedTensor> tensors;
+  for (const auto& [chunk, state] : snapshot.chunks) {
+    tensors.push_back(tensor_of("parameters", chunk, state.parameters));
+    tensors.push_back(tensor_of("first_moment", chunk, state.first_moment));
+    if (!state.second_moment.empty()) tensors.push_back(tensor_of("second_moment", chunk, state.second_moment));
+  }
+  return tensors;
 }
 
 // All shards of a checkpoint as one set of tensors, whole: what was damaged since it was written is not loaded.
@@ -81,19 +90,17 @@ std::string shard_name(const runtime::Stamp& stamp, runtime::Rank rank, std::uin
                       ".safetensors");
 }
 
+void write_state(const safetensors::Sink& sink, const StateSnapshot& snapshot) {
+  safetensors::write_to(sink, tensors_of(snapshot));
+}
+
 runtime::Shard write_state_shard(const std::filesystem::path& folder, const std::string& name,
                                  const StateSnapshot& snapshot) {
-  std::vector<safetensors::NamedTensor> tensors;
-  for (const auto& [chunk, state] : snapshot.chunks) {
-    tensors.push_back(tensor_of("parameters", chunk, state.parameters));
-    tensors.push_back(tensor_of("first_moment", chunk, state.first_moment));
-    if (!state.second_moment.empty()) tensors.push_back(tensor_of("second_moment", chunk, state.second_moment));
-  }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw runtime::RunError(folder.string() + ": cannot be made: " + error.message());
   const std::filesystem::path file = folder / name;
-  safetensors::write(file, tensors);
+  safetensors::write(file, tensors_of(snapshot));
   return {name, std::filesystem::file_size(file), runtime::sha256_of_file(file)};
 }
 

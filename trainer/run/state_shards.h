@@ -11,6 +11,7 @@
 #include "runtime/checkpoint_store.h"
 #include "runtime/members.h"
 #include "trainer/run/optimizer_shard.h"
+#include "trainer/safetensors/writer.h"
 
 namespace cadre::run {
 
@@ -25,6 +26,9 @@ StateSnapshot snapshot_of(OptimizerShard& optimizer, const std::vector<std::uint
 
 // Carries all that fences: a shard of a rank that was put out is never taken for another's.
 std::string shard_name(const runtime::Stamp& stamp, runtime::Rank rank, std::uint32_t incarnation);
+
+// A shard's bytes, in order.
+void write_state(const safetensors::Sink& sink, const StateSnapshot& snapshot);
 
 // Returns the shard's size and hash. RunError when the disk refuses.
 runtime::Shard write_state_shard(const std::filesystem::path& folder, const std::string& name,

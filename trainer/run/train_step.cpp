@@ -35,17 +35,16 @@ void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches,
 }
 
 // What each member contributes: the nodes it has, and those that its ranges make.
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches, std::size_t members,
-                                         bool in_rounds) {
-  if (order.shares.empty() && in_rounds) return runtime::deal_out(micro_batches, members);
-  std::vector<std::vector<Range>> nodes(members);
+std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
+                                         const runtime::View& view, bool in_rounds) {
+  std::vector<std::vector<Range>> nodes(view.size());
   if (order.shares.empty()) {
-    const std::vector<Range> ranges = runtime::share_out(micro_batches, members);
-    for (std::size_t m = 0; m < members; ++m) append_nodes({ranges[m]}, micro_batches, false, nodes[m]);
+    const std::vector<std::vector<Range>> ranges = runtime::even_shares(micro_batches, view, in_rounds);
+    for (std::size_t m = 0; m < view.size(); ++m) append_nodes(ranges[m], micro_batches, in_rounds, nodes[m]);
     return nodes;
   }
-  CADRE_CHECK(order.shares.size() == members, order.shares.size(), " shares for ", members, " members");
-  for (std::size_t m = 0; m < members; ++m) {
+  CADRE_CHECK(order.shares.size() == view.size(), order.shares.size(), " shares for ", view.size(), " members");
+  for (std::size_t m = 0; m < view.size(); ++m) {
     nodes[m] = order.shares[m].held;
     append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
   }
@@ -195,9 +194,10 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
 
   const auto micro_batches = static_cast<std::uint32_t>(step.micro_batches.size());
   comm::ReductionPlan plan{.micro_batches = micro_batches,
-                           .nodes = nodes_of(order, micro_batches, parts.view.size(), in_rounds()),
+                           .nodes = nodes_of(order, micro_batches, parts.view, in_rounds()),
                            .chunks = state_.optimizer.chunks(),
                            .placement = &parts.placement,
+                           .hosts = runtime::host_numbers(parts.view),
                            .in_rounds = in_rounds()};
   const std::vector<Range> mine = plan.nodes[parts.self];
   if (is_fast()) contribute_one_sum_each(plan);

@@ -21,7 +21,7 @@ struct Worker::Place {
 };
 
 Worker::Worker(WorkerOptions options)
-    : options_(std::move(options)), control_([this] {
+    : options_(std::move(options)), files_(options_.config.output_dir, options_.control.token), control_([this] {
         runtime::ControlClientOptions control = options_.control;
         control.on_urgent = [this](const runtime::CoordinatorMessage&) { interruption_.raise("the view changes"); };
         control.on_lost = [this] { interruption_.raise("the coordinator is lost"); };
@@ -41,7 +41,7 @@ ViewParts Worker::parts() const {
 }
 
 void Worker::run() {
-  control_.introduce(runtime::Join{options_.self});
+  control_.introduce(runtime::Join{options_.self, files_.leave_proof()});
   const runtime::CoordinatorMessage answer = control_.next();
   if (const auto* refused = std::get_if<runtime::Refused>(&answer)) {
     throw runtime::RunError("the coordinator refuses this rank: " + refused->reason);
@@ -62,8 +62,12 @@ void Worker::run() {
 void Worker::attempt(const std::function<void()>& work) {
   try {
     work();
-  } catch (const comm::CommError&) {
+  } catch (const comm::CommError& error) {
     // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
+    if (error.peer() >= 0 && place_) {
+      const runtime::View& view = place_->view;
+      tell(runtime::PeerLost{view.stamp, view.members.at(static_cast<std::size_t>(error.peer())).rank});
+    }
   } catch (const runtime::UserError& error) {
     tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
   } catch (const c10::Error& error) {
@@ -78,16 +82,31 @@ runtime::CoordinatorMessage Worker::next_message() {
   return control_.next();
 }
 
-void Worker::load() {
-  if (options_.trace) {
-    trace_ = std::make_unique<Trace>(std::filesystem::path(options_.config.output_dir) / "trace", options_.self.rank,
-                                     options_.self.incarnation);
+void Worker::begin_trace() {
+  if (!files_.are_shared()) {
+    return tell(runtime::Note{
+        .warning = true,
+        .text = runtime::say("--trace: this host does not see ", files_.folder().string(), ": no trace of this rank")});
   }
+  trace_ = std::make_unique<Trace>(files_.folder() / "trace", options_.self.rank, options_.self.incarnation);
+}
+
+std::optional<data::Prepared> Worker::prepared_elsewhere() {
+  if (files_.are_shared()) return std::nullopt;
+  std::string problem;
+  auto prepared = fetch_prepared(files_, options_.config.dataset_prepared_path, options_.prepared_key, problem);
+  if (!prepared) tell(runtime::Note{.warning = true, .text = "the data is prepared here once more: " + problem});
+  return prepared;
+}
+
+void Worker::load() {
+  if (options_.trace) begin_trace();
   const Span span(trace_.get(), "load", 0);
-  state_ = load_rank_state(options_.config, options_.chat_template_date);
+  state_ = load_rank_state(options_.config, options_.chat_template_date, prepared_elsewhere());
   step_ = std::make_unique<TrainStep>(*state_, trace_.get());
   transport_ = options_.make_transport(options_.self);
-  writer_ = std::make_unique<CheckpointWriter>([this](runtime::MemberMessage message) { tell(std::move(message)); });
+  writer_ =
+      std::make_unique<CheckpointWriter>(files_, [this](runtime::MemberMessage message) { tell(std::move(message)); });
   if (options_.self.rank == 0) tell(runtime::Note{.text = describe_trained(*state_)});
   options_.self.endpoints = transport_->endpoints();
   rejoin_.workload = workload_of(*state_);
@@ -100,6 +119,8 @@ void Worker::load() {
 void Worker::take_name(const runtime::Welcome& welcome) {
   options_.self.rank = welcome.rank;
   options_.self.incarnation = welcome.incarnation;
+  options_.self.shares_folder = welcome.shares_folder;
+  files_.welcome(welcome);
   introduce();
 }
 
@@ -113,6 +134,8 @@ void Worker::introduce() {
 bool Worker::obey(const runtime::CoordinatorMessage& message) {
   return std::visit(runtime::Match{[&](const runtime::NewView& m) {
                                      if (state_ == nullptr) return m.order.kind != runtime::Order::Kind::kEnd;
+                                     // To a rank that has connected anew it is said again.
+                                     if (place_ && place_->view.stamp == m.view.stamp) return true;
                                      install(m);
                                      return perform(m.order);
                                    },
@@ -131,7 +154,8 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                                    [&](const runtime::Welcome& m) {
                                      take_name(m);
                                      return true;
-                                   }},
+                                   },
+                                   [](const runtime::FileAnswer&) { return true; }},
                     message);
 }
 
@@ -157,8 +181,8 @@ void Worker::install(const runtime::NewView& message) {
     start_over();
   } else {
     is_at_start_ = false;
-    load_state(message.checkpoint, runtime::read_manifest(message.checkpoint), state_->decoder->parameters(),
-               state_->optimizer);
+    const CheckpointHere checkpoint(files_, message.checkpoint, [this] { interruption_.check(); });
+    load_state(checkpoint.folder(), checkpoint.manifest(), state_->decoder->parameters(), state_->optimizer);
   }
   committed_ = message.order.step;
 }
@@ -216,7 +240,7 @@ bool Worker::perform(const runtime::Order& order) {
       evaluate(order);
       return true;
     case runtime::Order::Kind::kWriteResult:
-      if (place_->self == 0) write_the_result(order);
+      if (place_->self == place_->view.writer()) write_the_result(order);
       return true;
     case runtime::Order::Kind::kWait:
       return true;
@@ -250,8 +274,8 @@ void Worker::evaluate(const runtime::Order& order) {
 
 void Worker::take_snapshot(std::uint64_t step) {
   const Span span(trace_.get(), "snapshot", step);
-  const std::filesystem::path folder = runtime::staging_folder(
-      std::filesystem::path(state_->config.output_dir) / "checkpoints", step, place_->view.stamp);
+  const std::filesystem::path folder =
+      runtime::staging_folder(files_.folder() / "checkpoints", step, place_->view.stamp);
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
   if (owned.empty()) return;
   writer_->write({.folder = folder,
@@ -266,15 +290,22 @@ void Worker::write_the_result(const runtime::Order& order) {
   if (order.checkpoint == runtime::kSeededStart) {
     start_over();
   } else if (!order.checkpoint.empty()) {
-    load_parameters(order.checkpoint, runtime::read_manifest(order.checkpoint), decoder.parameters());
+    const CheckpointHere checkpoint(files_, order.checkpoint, [this] { interruption_.check(); });
+    load_parameters(checkpoint.folder(), checkpoint.manifest(), decoder.parameters());
   }
   is_at_start_ = false;
   round_to_saved_dtype(state_->base, state_->config, decoder);
   runtime::ResultWritten answer{.stamp = place_->view.stamp, .of = order.reason};
-  const std::filesystem::path folder = state_->config.output_dir;
+  std::optional<Scratch> scratch;
+  if (!files_.are_shared()) scratch.emplace();
+  const std::filesystem::path folder = scratch ? scratch->path() : files_.folder();
   answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
   reach(Failpoint::kEnd, order.step);
   verify_result(folder, state_->base, state_->held_rows(), decoder);
+  if (scratch) {
+    const auto client = files_.connect();
+    for (const auto& [name, hash] : answer.sha256) client->store(folder / name, (files_.folder() / name).string());
+  }
   tell(std::move(answer));
 }
 

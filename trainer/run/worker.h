@@ -12,6 +12,7 @@
 #include "trainer/run/interruption.h"
 #include "trainer/run/move_state.h"
 #include "trainer/run/rank_state.h"
+#include "trainer/run/run_files.h"
 #include "trainer/run/trace.h"
 #include "trainer/run/train_step.h"
 
@@ -20,8 +21,9 @@ namespace cadre::run {
 struct WorkerOptions {
   const config::Config& config;  // outlives the worker
   std::string chat_template_date = {};
-  bool trace = false;         // into output_dir/trace
-  runtime::Member self = {};  // as the launcher knows it; endpoints empty
+  std::string prepared_key = {};  // of the prepared data in the launch node's cache
+  bool trace = false;             // into output_dir/trace
+  runtime::Member self = {};      // as the launcher knows it; endpoints empty
   runtime::ControlClientOptions control = {};
   // Called after the coordinator has let this rank in.
   std::function<std::unique_ptr<comm::Transport>(const runtime::Member& self)> make_transport = {};
@@ -43,6 +45,8 @@ class Worker {
 
   void attempt(const std::function<void()>& work);
   void load();
+  void begin_trace();
+  std::optional<data::Prepared> prepared_elsewhere();
   void take_name(const runtime::Welcome& welcome);
   // Should the connection be lost, the next coordinator hears this.
   void introduce();
@@ -64,6 +68,7 @@ class Worker {
   void tell(runtime::MemberMessage message);
 
   WorkerOptions options_;
+  RunFiles files_;
   Interruption interruption_;
   std::unique_ptr<RankState> state_;
   std::unique_ptr<comm::Transport> transport_;

@@ -37,16 +37,8 @@ std::string header_of(const std::vector<PlannedTensor>& tensors, const Metadata&
   return json;
 }
 
-}  // namespace
-
-std::uint64_t PlannedTensor::bytes() const {
-  std::uint64_t bytes = size_of(dtype);
-  for (const std::int64_t size : shape) bytes *= static_cast<std::uint64_t>(size);
-  return bytes;
-}
-
-void write(const std::filesystem::path& path, std::vector<PlannedTensor> tensors, const TensorBytes& bytes_of,
-           const Metadata& metadata) {
+void write_planned(const Sink& sink, std::vector<PlannedTensor> tensors, const TensorBytes& bytes_of,
+                   const Metadata& metadata) {
   std::sort(tensors.begin(), tensors.end(), [](const PlannedTensor& a, const PlannedTensor& b) {
     const std::size_t wide_a = size_of(a.dtype), wide_b = size_of(b.dtype);
     return wide_a != wide_b ? wide_a > wide_b : a.name < b.name;
@@ -66,26 +58,51 @@ void write(const std::filesystem::path& path, std::vector<PlannedTensor> tensors
   const std::string header = header_of(tensors, metadata);
   std::array<char, 8> length{};
   for (std::size_t i = 0; i < length.size(); ++i) length[i] = static_cast<char>(header.size() >> (8 * i));
-  runtime::AtomicFile file(path);
-  file.write(std::string_view(length.data(), length.size()));
-  file.write(header);
+  sink(std::as_bytes(std::span(length)));
+  sink(std::as_bytes(std::span(header)));
   for (const PlannedTensor& tensor : tensors) {
     const std::span<const std::byte> bytes = bytes_of(tensor);
     CADRE_CHECK(bytes.size() == tensor.bytes(), tensor.name, " has ", bytes.size(), " bytes of ", tensor.bytes());
-    file.write(bytes);
+    sink(bytes);
   }
-  file.commit();
 }
 
-void write(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+void write_named(const Sink& sink, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
   std::vector<PlannedTensor> planned;
   std::map<std::string_view, std::span<const std::byte>> bytes;
   for (const NamedTensor& named : tensors) {
     planned.push_back({named.name, named.tensor.dtype, named.tensor.shape});
     bytes[named.name] = named.tensor.bytes;
   }
-  write(
-      path, std::move(planned), [&](const PlannedTensor& tensor) { return bytes.at(tensor.name); }, metadata);
+  write_planned(
+      sink, std::move(planned), [&](const PlannedTensor& tensor) { return bytes.at(tensor.name); }, metadata);
+}
+
+void write_file(const std::filesystem::path& path, const std::function<void(const Sink&)>& fill) {
+  runtime::AtomicFile file(path);
+  fill([&](std::span<const std::byte> bytes) { file.write(bytes); });
+  file.commit();
+}
+
+}  // namespace
+
+std::uint64_t PlannedTensor::bytes() const {
+  std::uint64_t bytes = size_of(dtype);
+  for (const std::int64_t size : shape) bytes *= static_cast<std::uint64_t>(size);
+  return bytes;
+}
+
+void write(const std::filesystem::path& path, std::vector<PlannedTensor> tensors, const TensorBytes& bytes_of,
+           const Metadata& metadata) {
+  write_file(path, [&](const Sink& sink) { write_planned(sink, std::move(tensors), bytes_of, metadata); });
+}
+
+void write(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  write_file(path, [&](const Sink& sink) { write_named(sink, tensors, metadata); });
+}
+
+void write_to(const Sink& sink, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  write_named(sink, tensors, metadata);
 }
 
 }  // namespace cadre::safetensors

@@ -40,4 +40,8 @@ using TensorBytes = std::function<std::span<const std::byte>(const PlannedTensor
 void write(const std::filesystem::path& path, std::vector<PlannedTensor> tensors, const TensorBytes& bytes_of,
            const Metadata& metadata = {{"format", "pt"}});
 
+// The same bytes, in order, to wherever they go.
+using Sink = std::function<void(std::span<const std::byte>)>;
+void write_to(const Sink& sink, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {{"format", "pt"}});
+
 }  // namespace cadre::safetensors

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <functional>
 #include <limits>
 #include <random>
 
@@ -82,6 +84,31 @@ Nodes scattered(std::uint32_t micro_batches, std::size_t members, std::mt19937& 
   return nodes;
 }
 
+// Counts what its member sends to those on other hosts.
+class Counting final : public Communicator {
+ public:
+  Counting(Communicator& inner, const std::vector<std::uint32_t>& hosts) : inner_(inner), hosts_(hosts) {}
+
+  int rank() const override { return inner_.rank(); }
+  int size() const override { return inner_.size(); }
+  Ticket start(Group group) override {
+    for (const Send& send : group.sends) {
+      if (!hosts_.empty() && host_of(send.to) != host_of(rank())) bytes_between_hosts += send.bytes.size();
+    }
+    return inner_.start(std::move(group));
+  }
+  void wait(Ticket ticket) override { inner_.wait(ticket); }
+  void abort(const std::string& reason) noexcept override { inner_.abort(reason); }
+
+  std::uint64_t bytes_between_hosts = 0;
+
+ private:
+  std::uint32_t host_of(int member) const { return hosts_[static_cast<std::size_t>(member)]; }
+
+  Communicator& inner_;
+  const std::vector<std::uint32_t>& hosts_;
+};
+
 class ExactReductionTest : public testing::TestWithParam<int> {
  protected:
   void SetUp() override { world_ = world_factories().front().make(GetParam()); }
@@ -104,12 +131,15 @@ class ExactReductionTest : public testing::TestWithParam<int> {
   enum class As { kWhole, kByChunk, kInRounds };
   void expect_the_sum(const View& view, const Step& step, const Nodes& nodes, As as) {
     const std::vector<float> whole = step.sum_of({0, step.micro_batches()});
-    together(view.communicators, [&](Communicator& communicator) {
+    bytes_between_hosts_ = 0;
+    together(view.communicators, [&](Communicator& inner) {
+      Counting communicator(inner, hosts_);
       const auto self = static_cast<std::uint32_t>(communicator.rank());
       ExactReduction reduction(communicator, {.micro_batches = step.micro_batches(),
                                               .nodes = nodes,
                                               .chunks = kSpace,
                                               .placement = &view.placement,
+                                              .hosts = host_first_ ? hosts_ : std::vector<std::uint32_t>(),
                                               .in_rounds = as == As::kInRounds});
       std::vector<std::vector<float>> sums;
       for (const Range& node : nodes[self]) sums.push_back(step.sum_of(node));
@@ -129,6 +159,7 @@ class ExactReductionTest : public testing::TestWithParam<int> {
         }
       }
       const ReducedChunks reduced = reduction.finish();
+      bytes_between_hosts_ += communicator.bytes_between_hosts;
       for (std::uint64_t chunk = 0; chunk < kSpace.count(); ++chunk) {
         const auto& holders = view.placement.holders[chunk];
         const auto found = reduced.find(chunk);
@@ -145,6 +176,9 @@ class ExactReductionTest : public testing::TestWithParam<int> {
   }
 
   std::unique_ptr<World> world_;
+  std::vector<std::uint32_t> hosts_ = {};  // of the members; empty: all on one
+  bool host_first_ = true;                 // the plan is told
+  std::atomic<std::uint64_t> bytes_between_hosts_ = 0;
 };
 
 constexpr std::uint32_t kMicroBatches[] = {1, 2, 3, 5, 6, 8, 13, 16, 31, 64};
@@ -184,6 +218,36 @@ TEST_P(ExactReductionTest, RoundsGiveTheSameBits) {
       const std::size_t members = view.members.size();
       expect_the_sum(view, step, runtime::deal_out(micro_batches, members), As::kInRounds);
       expect_the_sum(view, step, scattered(micro_batches, members, generator), As::kInRounds);
+    }
+  }
+}
+
+// Neighbours on two hosts, in turn on two, and one alone beside the rest.
+TEST_P(ExactReductionTest, OnSeveralHostsTheBitsAreTheSameAndFewerBytesPassBetweenThem) {
+  std::mt19937 generator(19);
+  const auto members = static_cast<std::uint32_t>(GetParam());
+  for (const auto& host_of : {std::function([&](std::uint32_t m) { return m < (members + 1) / 2 ? 0u : 1u; }),
+                              std::function([](std::uint32_t m) { return m % 2; }),
+                              std::function([](std::uint32_t m) { return m == 0 ? 0u : 1u; })}) {
+    hosts_.clear();
+    for (std::uint32_t member = 0; member < members; ++member) hosts_.push_back(host_of(member));
+    for (const std::size_t copies : {1u, 2u}) {
+      const View view = next_view(copies);
+      for (const std::uint32_t micro_batches : kMicroBatches) {
+        SCOPED_TRACE(testing::Message() << micro_batches << " micro-batches, " << copies << " copies");
+        const Step step(micro_batches, generator);
+        for (const auto& [nodes, as] : {std::pair(even_shares(micro_batches, members), As::kByChunk),
+                                        std::pair(scattered(micro_batches, members, generator), As::kWhole),
+                                        std::pair(runtime::deal_out(micro_batches, members), As::kInRounds),
+                                        std::pair(scattered(micro_batches, members, generator), As::kInRounds)}) {
+          host_first_ = false;
+          expect_the_sum(view, step, nodes, as);
+          const std::uint64_t straight = bytes_between_hosts_;
+          host_first_ = true;
+          expect_the_sum(view, step, nodes, as);
+          EXPECT_LE(bytes_between_hosts_, straight);
+        }
+      }
     }
   }
 }
@@ -246,6 +310,28 @@ TEST_P(ExactReductionTest, GatherLeavesEqualBitsEverywhere) {
     }
   }
 }
+
+// Two hosts of two ranks, aligned: each host sends what one rank would, in one piece of each chunk.
+class FourMembers : public ExactReductionTest {};
+TEST_P(FourMembers, SendBetweenTwoHostsWhatTwoMembersWould) {
+  std::mt19937 generator(23);
+  hosts_ = {0, 0, 1, 1};
+  const View view = next_view(1);
+  const Step step(16, generator);
+  host_first_ = false;
+  expect_the_sum(view, step, even_shares(16, 4), As::kWhole);
+  EXPECT_EQ(bytes_between_hosts_, 2 * kSpace.elements * sizeof(float));
+  host_first_ = true;
+  expect_the_sum(view, step, even_shares(16, 4), As::kWhole);
+  EXPECT_EQ(bytes_between_hosts_, kSpace.elements * sizeof(float));
+  host_first_ = false;
+  expect_the_sum(view, step, runtime::deal_out(16, 4), As::kInRounds);
+  EXPECT_EQ(bytes_between_hosts_, 4 * 2 * kSpace.elements * sizeof(float));
+  host_first_ = true;
+  expect_the_sum(view, step, runtime::deal_out(16, 4), As::kInRounds);
+  EXPECT_EQ(bytes_between_hosts_, 4 * kSpace.elements * sizeof(float));
+}
+INSTANTIATE_TEST_SUITE_P(Members, FourMembers, testing::Values(4));
 
 INSTANTIATE_TEST_SUITE_P(Members, ExactReductionTest, testing::Values(1, 2, 3, 4, 7));
 

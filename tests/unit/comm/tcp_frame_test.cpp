@@ -39,19 +39,5 @@ TEST(TcpFrame, ClaimsNoMoreThanAFrameOrItsMessageHolds) {
   EXPECT_FALSE(with([](FrameHeader& header) { header.length = kFrameBytes + 1; }));
 }
 
-TEST(TcpFrame, TheHashSeesEveryBitAndTheLength) {
-  for (const std::size_t size : {1u, 7u, 63u, 64u, 65u, 200u}) {
-    std::vector<std::byte> bytes(size, std::byte{0x5A});
-    const std::uint64_t before = hash_of(bytes);
-    for (std::size_t bit = 0; bit < 8 * size; ++bit) {
-      bytes[bit / 8] ^= std::byte{1} << (bit % 8);
-      EXPECT_NE(hash_of(bytes), before) << size << " bytes, bit " << bit;
-      bytes[bit / 8] ^= std::byte{1} << (bit % 8);
-    }
-  }
-  const std::vector<std::byte> zeros(64);
-  EXPECT_NE(hash_of(zeros), hash_of(std::span(zeros).first(63)));
-}
-
 }  // namespace
 }  // namespace cadre::comm

@@ -2,7 +2,6 @@
 #include "comm/tcp_transport.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -17,6 +16,7 @@
 #include "comm/tcp_frame.h"
 #include "comm/tcp_handshake.h"
 #include "comm/tcp_listeners.h"
+#include "runtime/digest.h"
 #include "runtime/error.h"
 #include "tests/unit/comm/tcp_world.h"
 
@@ -93,21 +93,30 @@ TEST(TcpTransport, ListensOnLoopbackAndNowhereElseUnlessAsked) {
   EXPECT_THROW(make_tcp_transport({.token = kToken, .addresses = {"localhost"}}), runtime::RunError);
 }
 
-TEST(TcpTransport, AUnixSocketLivesInAPrivateFolder) {
-  const runtime::ScratchFolder scratch;
-  const std::string folder = scratch / "sockets";
-  std::string path;
-  {
-    const auto transport = make_tcp_transport({.token = kToken, .unix_folder = folder});
-    path = transport->endpoints().front().address;
-    EXPECT_TRUE(path.starts_with(folder + "/"));
-    struct stat info = {};
-    ASSERT_EQ(::stat(folder.c_str(), &info), 0);
-    EXPECT_EQ(info.st_mode & 0777, 0700u);
+TEST(TcpTransport, AUnixSocketHasANameInTheKernelAndNoneOnDisk) {
+  const auto one = make_tcp_transport({.token = kToken, .unix_socket = true});
+  const auto other = make_tcp_transport({.token = kToken, .unix_socket = true});
+  const std::vector<runtime::Endpoint> endpoints = one->endpoints();
+  ASSERT_EQ(endpoints.size(), 2u);
+  EXPECT_TRUE(endpoints[0].address.starts_with('@')) << endpoints[0].address;
+  EXPECT_EQ(endpoints[0].port, 0);
+  EXPECT_EQ(endpoints[1].address, "127.0.0.1");
+  EXPECT_NE(other->endpoints()[0].address, endpoints[0].address);
+  TcpWorld world(2, true);
+  for (const int member : {0, 1}) world.member(member).endpoints.pop_back();
+  expect_works(world);
+}
+
+// Such as a process of the same host in another network namespace, or one whose name the view has wrong.
+TEST(TcpTransport, WhereTheUnixSocketIsNotThereTheNetworkIsTaken) {
+  for (const std::string& name : {std::string("nobody listens here"), std::string(500, 'x'), std::string()}) {
+    TcpWorld world(2, true);
+    for (const int member : {0, 1}) {
+      ASSERT_EQ(world.member(member).endpoints.size(), 2u);
+      world.member(member).endpoints[0].address = "@" + name;
+    }
+    expect_works(world);
   }
-  EXPECT_FALSE(std::filesystem::exists(path));
-  ASSERT_EQ(::chmod(folder.c_str(), 0750), 0);
-  EXPECT_THROW(make_tcp_transport({.token = kToken, .unix_folder = folder}), runtime::RunError);
 }
 
 TEST(TcpTransport, GarbageIsRefusedAndHarmless) {
@@ -203,7 +212,8 @@ TEST(TcpTransport, ADamagedPayloadIsThePeersError) {
   Client client(world.transport(0));
   ASSERT_EQ(client.claim(claim_of(world, view, 1, 0), kToken), Answer::kAccepted);
   Bytes payload(10), in(10);
-  client.say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 10, .payload_hash = hash_of(payload)}));
+  client.say(
+      encode({.stamp = view.stamp, .message_bytes = 10, .length = 10, .payload_hash = runtime::digest_of(payload)}));
   payload[3] ^= std::byte{4};
   client.say(payload);
   const auto why = why_receive_fails(*communicator, 1, in);
@@ -220,7 +230,8 @@ TEST(TcpTransport, AConnectionThatCarriedAFrameOfThisViewIsNotReplaced) {
   std::optional<Client> client(std::in_place, world.transport(0));
   ASSERT_EQ(client->claim(claim_of(world, view, 1, 0), kToken), Answer::kAccepted);
   const auto half_a_message = [&] {
-    client->say(encode({.stamp = view.stamp, .message_bytes = 10, .length = 5, .payload_hash = hash_of(Bytes(5))}));
+    client->say(
+        encode({.stamp = view.stamp, .message_bytes = 10, .length = 5, .payload_hash = runtime::digest_of(Bytes(5))}));
     client->say(Bytes(5));
     client.reset();
   };

@@ -8,7 +8,6 @@
 
 #include "comm/tcp_transport.h"
 #include "tests/unit/comm/transport_world.h"
-#include "tests/unit/runtime/scratch_folder.h"
 
 namespace cadre::comm {
 
@@ -16,10 +15,8 @@ class TcpWorld final : public World {
  public:
   TcpWorld(int size, bool unix_sockets, TcpOptions options = {}) {
     if (options.token.empty()) options.token = "a token of this test";
+    options.unix_socket = unix_sockets;
     for (int rank = 0; rank < size; ++rank) {
-      if (unix_sockets) {
-        options.unix_folder = scratch_.path().string();
-      }
       transports_.push_back(make_tcp_transport(options));
       members_.push_back({.rank = static_cast<runtime::Rank>(10 * rank + 3),
                           .incarnation = 1,
@@ -76,7 +73,6 @@ class TcpWorld final : public World {
   runtime::Member& member(int at) { return members_[static_cast<std::size_t>(at)]; }
 
  private:
-  runtime::ScratchFolder scratch_ = {};
   std::vector<std::unique_ptr<TcpTransport>> transports_ = {};
   std::vector<runtime::Member> members_ = {};
   std::uint64_t views_ = 0;

@@ -13,9 +13,13 @@ TEST(Boot, IsReadBackAsItWas) {
                   .coordinator = {{"127.0.0.1", 4711}, {"::1", 65535}},
                   .island = 3,
                   .first_rank = 12,
+                  .first_on_host = 4,
+                  .ranks_on_host = 7,
                   .configuration = "base_model: /m # \"x\"\n",
                   .chat_template_date = "2026-01-31",
-                  .trace = true};
+                  .prepared_key = "00ff",
+                  .trace = true,
+                  .relay_above = 3};
   EXPECT_EQ(parse_boot(print_boot(boot)), boot);
 }
 

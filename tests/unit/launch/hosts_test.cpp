@@ -23,5 +23,16 @@ TEST(Hosts, WhatIsNoListIsRefused) {
   }
 }
 
+TEST(Hosts, RanksOfAHostAreCountedThroughItsIslands) {
+  const std::vector<IslandSpec> islands = {
+      {.host = "a", .ranks = 2}, {.host = "b", .ranks = 3}, {.host = "a", .ranks = 4}};
+  EXPECT_EQ(place_on_host(islands, "a", 0), (PlaceOnHost{0, 6}));
+  EXPECT_EQ(place_on_host(islands, "b", 2), (PlaceOnHost{0, 3}));
+  EXPECT_EQ(place_on_host(islands, "a", 5), (PlaceOnHost{2, 6}));
+  EXPECT_EQ(place_on_host(islands, "b", 4), (PlaceOnHost{2, 3}));  // one that comes back
+  EXPECT_EQ(place_on_host(islands, "a", 8), (PlaceOnHost{5, 6}));
+  EXPECT_EQ(place_on_host(islands, "c", 1), (PlaceOnHost{0, 0}));
+}
+
 }  // namespace
 }  // namespace cadre::launch

@@ -240,6 +240,22 @@ TEST(Manifest, HostileOnesAreRefused) {
   EXPECT_THROW(parse_manifest(sealed("{\"a\":" + std::string(100'000, '[') + ",\n  \"sha256\"")), UserError);
 }
 
+// It was given up with its view, and what is left of it goes while the next view's ranks write it anew.
+TEST(CheckpointStore, TwoViewsWriteOneCheckpointApart) {
+  const ScratchFolder scratch;
+  CheckpointStore store(scratch.path());
+  for (const std::uint64_t view : {1, 2}) {
+    fs::create_directory(staging_folder(scratch.path(), 5, {.view = view}));
+    put(staging_folder(scratch.path(), 5, {.view = view}) / "shard", "of view " + std::to_string(view));
+  }
+  StagedCheckpoint staged = store.gather(5, {.view = 2});
+  staged.add_shard("shard");
+  fs::remove_all(staging_folder(scratch.path(), 5, {.view = 1}));
+  staged.publish({.run_id = "a run", .step = 5}, now_utc());
+  EXPECT_EQ(get(scratch / "step-00000005/shard"), "of view 2");
+  EXPECT_THAT(names_in(scratch.path()), ElementsAre("step-00000005"));
+}
+
 TEST(CheckpointStore, WhatADeadProcessLeftIsCleanedUp) {
   const ScratchFolder scratch;
   CheckpointStore store(scratch.path());

@@ -279,5 +279,18 @@ TEST(ControlRejoin, WithoutACoordinatorItEndsAtTheDeadline) {
       << why;
 }
 
+// A process that was stopped while the run came to its end does not wait for a coordinator that nobody will start.
+TEST(ControlRejoin, WhereNobodyListensItEndsSoon) {
+  const ScratchFolder folder;
+  const Endpoint endpoint{(folder.path() / "socket").string(), 0};
+  std::optional<Served> served(std::in_place, ControlServerOptions{}, endpoint);
+  ControlClient client({.endpoints = {endpoint}, .token = kToken, .reconnect_deadline = 1h, .nobody_deadline = 1ms});
+  client.introduce(Join{});
+  static_cast<void>(served->connection());
+  served.reset();
+  const std::string why = reason_of_loss(client);
+  EXPECT_NE(why.find("the coordinator cannot be reached within 1 ms: /"), std::string::npos) << why;
+}
+
 }  // namespace
 }  // namespace cadre::runtime

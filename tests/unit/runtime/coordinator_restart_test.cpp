@@ -171,6 +171,63 @@ TEST(CoordinatorTakesOver, ARankThatDoesNotComeBackIsLostThen) {
   EXPECT_EQ(world.coordinator().view().size(), 2U);
 }
 
+// It died with the coordinator, and the launcher has started it again.
+TEST(CoordinatorTakesOver, ANewProcessInTheDeadOnesPlaceLoads) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.rank(2)->alive = false;
+  world.restart_coordinator();
+  world.start_rank(2);
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.rank(2)->incarnation, 2U);
+}
+
+// The seeded start has no checkpoint that would carry its validation loss.
+TEST(CoordinatorTakesOver, TheEvaluationOfTheSeededStartIsKept) {
+  CoordinatorOptions options = options_for(3, true);
+  options.policy = {.eval_every = 3, .patience = 9};
+  SimulatedWorld world(options, workload_of(kSteps, 8));
+  world.validation_loss = [](std::uint64_t step) { return 1.0 + static_cast<double>(step); };
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+  world.restart_coordinator();
+  world.run();
+  EXPECT_EQ(world.recoveries, 1U);
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->result_of, "step 0 (the best validation loss)");
+  EXPECT_EQ(world.result_parameters, kSeededParameters);
+}
+
+// All ranks went, and the coordinator after them: the same start of the run, nobody to take over, steps done again.
+TEST(CoordinatorTakesOver, WithNobodyLeftTheStepsAreOfAnotherGeneration) {
+  SimulatedWorld world = world_of(2, true, 1);
+  while (world.done() < 1) EXPECT_TRUE(world.deliver_one());
+  world.dies_in = 3;  // with the loss of the last one in the journal, and not the end
+  for (Rank rank = 0; rank < 2; ++rank) world.kill(rank);
+  ASSERT_EQ(world.restarts, 1U);
+  for (Rank rank = 0; rank < 2; ++rank) world.start_rank(rank);
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.commits.at(1).stamp.generation, 1U);
+}
+
+// Its machine died, and what the kernel had not written of the journal: the ranks have more than the journal says.
+TEST(CoordinatorTakesOver, RanksThatAreAheadOfTheJournalLoad) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.forgets_commits_after = 1;
+  world.restart_coordinator();
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+  EXPECT_EQ(world.recoveries, 0U);
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+}
+
 TEST(CoordinatorTakesOver, WithoutAnyRankTheRunFails) {
   SimulatedWorld world = restarted_after_step(3, 2);
   world.silent = {0, 1};
@@ -207,7 +264,8 @@ TEST(CoordinatorTakesOver, AnOlderIncarnationIsRefused) {
   EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
 }
 
-// A network that drops a connection, with the coordinator alive: the rank is lost, comes back, and takes part again.
+// A network that drops a connection, with the coordinator alive: the rank takes part again. It was lost where the end
+// of its connection was seen before it had connected anew.
 TEST(CoordinatorRejoin, ARankWhoseConnectionIsLostTakesPartAgain) {
   for (const bool seen_first : {true, false}) {
     SimulatedWorld world = world_of(3, true, 1);
@@ -218,7 +276,7 @@ TEST(CoordinatorRejoin, ARankWhoseConnectionIsLostTakesPartAgain) {
     EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
     EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
     EXPECT_EQ(world.coordinator().view().size(), 3U);
-    EXPECT_EQ(world.rank(2)->incarnation, 2U);
+    EXPECT_EQ(world.rank(2)->incarnation, seen_first ? 2U : 1U);
   }
 }
 

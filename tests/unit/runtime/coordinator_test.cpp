@@ -290,6 +290,33 @@ TEST(Coordinator, AFailureOfOneRankEndsTheRunWithItsReason) {
   }
 }
 
+TEST(Coordinator, AFailureElsewhereNamesTheHost) {
+  CoordinatorOptions options = options_for(3);  // one of them never comes
+  options.host = "host-1";
+  for (const Rank rank : {0U, 1U}) {
+    SimulatedWorld world(options, workload_of(2, 4));
+    start(world, 2);
+    world.run();
+    world.send(rank, Failed{true, "base: there is no such folder"});
+    EXPECT_EQ(world.finished->outcome, RunOutcome::kUserError);
+    EXPECT_EQ(world.finished->reason, rank == 0 ? "base: there is no such folder"
+                                                : "rank 1 on host-2: base: there is no such folder; every host "
+                                                  "needs base_model at the path that it has on the launch node");
+  }
+}
+
+TEST(Coordinator, TheResultIsWrittenByARankThatSharesTheFolder) {
+  SimulatedWorld world(options_for(3), workload_of(3, 4));
+  world.start_rank(0);
+  world.start_rank(1, true);
+  world.start_rank(2, true);
+  world.run([](SimulatedWorld& it) {
+    if (it.done() == 2 && it.rank(1) != nullptr) it.kill(1);
+  });
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded);
+  EXPECT_EQ(world.result_by, 2U);
+}
+
 // ---- votes
 
 TEST(Coordinator, CopiesThatDifferAreComputedAgain) {

@@ -9,7 +9,7 @@ namespace cadre::runtime {
 namespace {
 
 TEST(Digest, DependsOnEveryBitLengthAndSeed) {
-  for (const std::size_t size : {1u, 8u, 31u, 32u, 33u, 100u}) {
+  for (const std::size_t size : {1u, 7u, 8u, 63u, 64u, 65u, 200u}) {
     std::vector<std::byte> bytes(size);
     for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 37);
     std::set<std::uint64_t> seen{digest_of(bytes, 1), digest_of(bytes, 2)};
@@ -29,12 +29,25 @@ TEST(Digest, ZerosOfDifferentLengthsDiffer) {
   EXPECT_EQ(seen.size(), 201u);
 }
 
+// Also between the lanes, between the words of a lane and from block to block.
 TEST(Digest, OrderMatters) {
-  std::vector<std::byte> bytes(64);
+  std::vector<std::byte> bytes(192);
   bytes[0] = std::byte{1};
-  const std::uint64_t first = digest_of(bytes, 0);
-  std::swap(bytes[0], bytes[32]);
-  EXPECT_NE(digest_of(bytes, 0), first);
+  std::set<std::uint64_t> seen{digest_of(bytes)};
+  for (std::size_t at = 1; at < bytes.size(); ++at) {
+    std::swap(bytes[0], bytes[at]);
+    seen.insert(digest_of(bytes));
+    std::swap(bytes[0], bytes[at]);
+  }
+  EXPECT_EQ(seen.size(), bytes.size());
+}
+
+// As the optimizer's state is hashed: each part seeds the next, and the chunk's number seeds the first.
+TEST(Digest, SeedsThatDifferLittleGiveSumsThatDiffer) {
+  std::set<std::uint64_t> seen;
+  const std::vector<std::byte> bytes(256);
+  for (std::uint64_t chunk = 0; chunk < 10000; ++chunk) seen.insert(digest_of(bytes, chunk) + digest_of({}, chunk));
+  EXPECT_EQ(seen.size(), 10000u);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ TEST(Failpoints, FireOnceAtTheirPlaceInTheirProcess) {
 TEST(Failpoints, OfOthersDoNothing) {
   EXPECT_TRUE(Failpoints::parse("forward@3/1=kill", "coordinator")->empty());
   EXPECT_TRUE(Failpoints::parse("", "0")->empty());
-  EXPECT_FALSE(Failpoints::parse("end@0/launcher=stop;;", "launcher")->empty());
+  EXPECT_FALSE(Failpoints::parse("end@0/launcher=stop;", "launcher")->empty());
 }
 
 TEST(Failpoints, WithMarksFireOnceInAllProcesses) {

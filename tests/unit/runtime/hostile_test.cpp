@@ -271,8 +271,9 @@ TEST(Hostile, ARelayThatBreaksTheRulesIsClosedWithAllThatItCarries) {
     ASSERT_TRUE(served.wait_for([&](Served& it) { return it.messages[connection].size() == 1; }));
     relay.say(relay.frame(payload));
     EXPECT_TRUE(relay.hear_end());
-    ASSERT_TRUE(served.wait_for([&](const Served& it) { return it.closed.contains(connection); }));
-    EXPECT_EQ(served.closed[connection], ChannelEnd::kMalformed);
+    ASSERT_TRUE(served.wait_for([&](const Served& it) { return it.detached.contains(connection); }));
+    EXPECT_EQ(served.detached[connection], ChannelEnd::kMalformed);
+    EXPECT_TRUE(served.closed.empty());
   }
 }
 

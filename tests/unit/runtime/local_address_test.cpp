@@ -17,5 +17,14 @@ TEST(LocalAddress, WhatIsNoAddressIsRefused) {
   EXPECT_THROW(address_towards({"no-address", 9}), RunError);
 }
 
+TEST(LocalAddress, EachAddressStandsThereOnce) {
+  using Addresses = std::vector<std::string>;
+  EXPECT_EQ(addresses_towards({{"127.0.0.1", 9}, {"127.0.0.7", 10}}), Addresses{"127.0.0.1"});
+  // What has no way is passed over, as long as one has.
+  EXPECT_EQ(addresses_towards({{"no-address", 9}, {"127.0.0.1", 9}}), Addresses{"127.0.0.1"});
+  EXPECT_THROW(addresses_towards({{"no-address", 9}}), RunError);
+  EXPECT_THROW(addresses_towards({}), RunError);
+}
+
 }  // namespace
 }  // namespace cadre::runtime

@@ -76,6 +76,16 @@ TEST(MicroBatches, DealtOutInTurn) {
   EXPECT_EQ(deal_out(1, 2), (std::vector<std::vector<Range>>{{{0, 1}}, {}}));
 }
 
+TEST(MicroBatches, RanksOfAHostHaveNeighbouringParts) {
+  View view;
+  for (const char* host : {"b", "a", "b", "c", "a"}) view.members.push_back({.host = host});
+  EXPECT_EQ(host_numbers(view), (std::vector<std::uint32_t>{0, 1, 0, 2, 1}));
+  EXPECT_EQ(by_host(view), (std::vector<std::uint32_t>{0, 2, 1, 4, 3}));
+  using Shares = std::vector<std::vector<Range>>;
+  EXPECT_EQ(even_shares(10, view, false), (Shares{{{0, 2}}, {{4, 6}}, {{2, 4}}, {{8, 10}}, {{6, 8}}}));
+  EXPECT_EQ(even_shares(7, view, true), (Shares{{{0, 1}, {5, 6}}, {{2, 3}}, {{1, 2}, {6, 7}}, {{4, 5}}, {{3, 4}}}));
+}
+
 TEST(MicroBatches, SharesFollowWeights) {
   std::mt19937 generator(5);
   std::uniform_real_distribution<double> weight(0, 3);

@@ -20,7 +20,10 @@ using testing::HasSubstr;
 // Writes what a coordinator of two ranks writes: three steps an epoch, of two micro-batches of one sample each.
 class Records {
  public:
-  explicit Records(const std::filesystem::path& folder) : folder_(folder) { begin_term("a launch", 0); }
+  explicit Records(const std::filesystem::path& folder, bool after_empty_term = false) : folder_(folder) {
+    if (after_empty_term) empty_term();
+    begin_term("a launch", 0);
+  }
 
   void begin_term(const std::string& launch, std::uint64_t step) {
     journal_.reset();
@@ -28,6 +31,11 @@ class Records {
     entry({{"event", "term"}, {"step", step}, {"launch", launch}}, false);
     entry({{"event", term_ == 1 ? "started" : "resumed"}, {"step", step}});
     forget_after(step);
+  }
+  // Of a coordinator that was killed at once.
+  void empty_term() {
+    journal_.reset();
+    TermJournal(folder_, ++term_);
   }
   void new_view() {
     ++view;
@@ -159,6 +167,22 @@ TEST(RecordProof, WhatACrashCutsOffIsNoDamageUnlessTheRunGoesOnToItsEnd) {
   EXPECT_EQ(problem_of(folder.path()), "");
   put(folder / "journal.term-1.jsonl", whole.substr(0, whole.size() / 2));
   EXPECT_THAT(problem_of(folder.path()), HasSubstr("step 1 was never committed"));
+}
+
+TEST(RecordProof, ACoordinatorThatWasKilledAtOnceLeavesAnEmptyTerm) {
+  const ScratchFolder folder;
+  Records records(folder.path(), true);
+  records.new_view();
+  records.commit();
+  records.empty_term();
+  records.empty_term();
+  records.begin_term("a launch", records.done);
+  records.new_view();
+  records.commit();
+  records.end();
+  EXPECT_EQ(problem_of(folder.path()), "");
+  std::filesystem::remove(term_journal(folder.path(), 3));
+  EXPECT_THAT(problem_of(folder.path()), HasSubstr("term 5 follows term 2"));
 }
 
 TEST(RecordProof, WhatIsNotSoIsSaid) {

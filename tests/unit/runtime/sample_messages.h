@@ -17,6 +17,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
   return {
       Join{member},
       Join{},
+      Join{{.rank = 1, .shares_folder = true}, "0123456789abcdef"},
       Ready{{100, {{10, 8, 3}, {0, 0, 0}}, 12, std::uint64_t{7} << 40, "d1"}, member.endpoints},
       Progress{stamp, 9, result},
       Prepared{
@@ -29,6 +30,10 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Failed{true, std::string(1000, 'x')},
       Note{true, "a line"},
       Rejoin{member, stamp, 8, true, {100, {{10, 8, 3}}, 12, std::uint64_t{7} << 40, "d1"}},
+      PeerLost{stamp, 3},
+      ReadFile{"/runs/a/checkpoints/step-00000004/manifest.json", 1 << 20, 4096},
+      WriteFile{"/runs/a/result.json", ~std::uint64_t{0}, std::string("a\0b", 3)},
+      FinishFile{"/runs/a/result.json", 3, "00ff"},
       Heartbeat{},
   };
 }
@@ -39,11 +44,13 @@ inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
   const Order end{Order::Kind::kEnd, 4, false, {}, "checkpoint-4", "all steps are done"};
   return {
       Welcome{stamp, 3, 1},
+      Welcome{stamp, 3, 1, true, {{"10.0.0.1", 4711}}},
       Refused{"another workload"},
       Fence{stamp},
       NewView{{stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}}, true, "checkpoint-4", 2, train},
       Commit{stamp, 4, false, std::numeric_limits<double>::quiet_NaN(), end},
       Proceed{stamp, train},
+      FileAnswer{"no space left on device", std::uint64_t{1} << 40, std::string("a\0b", 3)},
   };
 }
 

@@ -84,7 +84,7 @@ class Served : public ControlHandler {
   std::vector<Connection> opened;
   std::map<Connection, std::vector<MemberMessage>> messages;  // heartbeats left out
   std::map<Connection, int> heartbeats;
-  std::map<Connection, ChannelEnd> closed;
+  std::map<Connection, ChannelEnd> closed, detached;
 
  private:
   void on_open(Connection connection, const std::string&) override {
@@ -101,6 +101,9 @@ class Served : public ControlHandler {
   }
   void on_close(Connection connection, ChannelEnd why) override {
     note([&] { closed.emplace(connection, why); });
+  }
+  void on_detach(Connection connection, ChannelEnd why) override {
+    note([&] { detached.emplace(connection, why); });
   }
 
   template <typename Change>

@@ -62,13 +62,13 @@ SimulatedWorld::SimulatedWorld(CoordinatorOptions options, Workload workload, st
   for (const std::uint64_t step : checkpoints) saved_parameters_[step] = expected_parameters(step);
 }
 
-Connection SimulatedWorld::start_rank(Rank number) {
+Connection SimulatedWorld::start_rank(Rank number, bool shares_folder) {
   const Connection connection = ++last_connection_;
   SimulatedRank& rank = ranks_[connection];
   rank.connection = connection;
   rank.number = number;
-  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1};
-  rank.outbox.push_back(Join{std::move(self)});
+  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1, .shares_folder = shares_folder};
+  rank.outbox.push_back(Join{std::move(self), ""});
   return connection;
 }
 
@@ -135,7 +135,8 @@ void SimulatedWorld::run(const std::function<void(SimulatedWorld&)>& hook) {
 void SimulatedWorld::publish_pending() {
   const std::uint64_t step = to_publish_.front();
   to_publish_.pop_front();
-  const std::string problem = publishing ? publishing(step) : "";
+  std::string problem = publishing ? publishing(step) : "";
+  if (const auto given_up = given_up_.extract(step); !given_up.empty()) problem = given_up.mapped();
   if (problem.empty()) {
     EXPECT_TRUE(damaged.erase(step) > 0 || checkpoints.count(step) == 0) << "two checkpoints of step " << step;
     checkpoints.insert(step);
@@ -146,7 +147,12 @@ void SimulatedWorld::publish_pending() {
 void SimulatedWorld::restart_coordinator() {
   ++restarts;
   for (const std::uint64_t step : std::exchange(to_publish_, {})) {
-    if (random_() % 2 == 0) checkpoints.insert(step);
+    if (random_() % 2 == 0 && given_up_.count(step) == 0) checkpoints.insert(step);
+  }
+  given_up_.clear();
+  if (forgets_commits_after) {
+    history_.committed = *forgets_commits_after;
+    history_.commits.erase(history_.commits.upper_bound(*forgets_commits_after), history_.commits.end());
   }
   CoordinatorOptions options = options_;
   options.term += restarts;
@@ -199,6 +205,17 @@ void SimulatedWorld::reconnect(Rank number, bool seen_first) {
   connect_anew(before);
   before.alive = false;
   if (seen_first) apply(coordinator_->on_closed(before.connection, "the connection was closed", now_));
+}
+
+void SimulatedWorld::lose_relay(const std::set<Rank>& numbers) {
+  for (const Rank number : numbers) {
+    SimulatedRank* before = rank(number);
+    ASSERT_NE(before, nullptr) << number;
+    connect_anew(*before);
+    before->alive = false;
+    // Its new connection may be heard before the end of the relay's.
+    if (random_() % 3 != 0) apply(coordinator_->on_detached(before->connection, now_));
+  }
 }
 
 void SimulatedWorld::kill(Rank number) {
@@ -274,6 +291,11 @@ void SimulatedWorld::apply(Effects&& effects) {
       EXPECT_FALSE(publish->shards.empty());
       manifests.push_back(publish->manifest);
       to_publish_.push_back(publish->manifest.step);
+    } else if (auto* given_up = std::get_if<GiveUpCheckpoint>(&effect)) {
+      if (!given_up->problem.empty()) {
+        to_publish_.push_back(given_up->step);
+        given_up_[given_up->step] = given_up->problem;
+      }
     } else if (std::holds_alternative<FindCheckpoint>(effect)) {
       is_asked_for_checkpoint_ = true;
     } else if (auto* remove = std::get_if<RemoveCheckpoint>(&effect)) {
@@ -435,8 +457,9 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
       answer.units.push_back({unit, validation_loss(order.step) + unit / 1024.0, 3});
     }
     rank.outbox.push_back(std::move(answer));
-  } else if (order.kind == Order::Kind::kWriteResult && rank.index == 0) {
+  } else if (order.kind == Order::Kind::kWriteResult && rank.index == rank.view.writer()) {
     result_order = order;
+    result_by = rank.number;
     const auto step = step_of_checkpoint(std::filesystem::path(order.checkpoint).filename().string());
     result_parameters = order.checkpoint.empty()           ? rank.parameters
                         : order.checkpoint == kSeededStart ? kSeededParameters

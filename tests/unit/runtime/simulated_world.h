@@ -45,8 +45,8 @@ class SimulatedWorld {
  public:
   SimulatedWorld(CoordinatorOptions options, Workload workload, std::uint64_t seed = 1);
 
-  // Lets a process join under `rank`; on a host of its own.
-  Connection start_rank(Rank rank);
+  // Lets a process join under `rank`; on a host of its own, which shares the run's folder or not.
+  Connection start_rank(Rank rank, bool shares_folder = false);
   // Delivers one message. False when there is none.
   bool deliver_one();
   // Until nothing is left to deliver or the run has finished.
@@ -61,6 +61,8 @@ class SimulatedWorld {
   }
   // The rank's connection is lost and made anew; the coordinator sees the end of the old one before that, or never.
   void reconnect(Rank rank, bool seen_first);
+  // The relay of these ranks dies: what was on its way is lost, and what is told to a rank until it is back.
+  void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
@@ -86,7 +88,8 @@ class SimulatedWorld {
   std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
   bool publishes_at_once = true;
-  std::optional<std::size_t> dies_in;  // effects, until the coordinator dies
+  std::optional<std::uint64_t> forgets_commits_after;  // what the journal loses when the coordinator dies
+  std::optional<std::size_t> dies_in;                  // effects, until the coordinator dies
 
   // ---- what happened
   std::vector<Committed> commits;
@@ -99,6 +102,7 @@ class SimulatedWorld {
   std::optional<Finished> finished;
   std::optional<Order> result_order;
   std::uint64_t result_parameters = 0;
+  std::optional<Rank> result_by;
   std::uint64_t computed = 0;       // micro-batches, in all
   std::size_t restarts = 0;         // of the coordinator
   std::size_t recoveries = 0;       // of them, without going back to a checkpoint
@@ -125,6 +129,7 @@ class SimulatedWorld {
   std::map<Connection, SimulatedRank> ranks_;
   std::map<std::uint64_t, std::uint64_t> saved_parameters_;  // by step
   std::deque<std::uint64_t> to_publish_;
+  std::map<std::uint64_t, std::string> given_up_;  // of them, with a problem
   bool is_asked_for_checkpoint_ = false;
   std::set<std::pair<std::uint64_t, std::uint64_t>> committed_;  // (generation, step)
   std::optional<std::uint64_t> journaled_commit_;

@@ -99,6 +99,21 @@ TEST(TermHistory, WhoIsThereIsKnownOfTheSameStartOnly) {
   EXPECT_EQ(history.launch, "two");
 }
 
+// The next start of the run goes on from a checkpoint before these commits, and must see that they need another
+// generation.
+TEST(TermHistory, ATermThatDiedBeforeItTookOverTakesNoCommitBack) {
+  TermHistory history;
+  history.take(term_of("one"));
+  history.take(entry("commit", 1));
+  history.take(entry("commit", 2));
+  history.take(term_of("one"));
+  EXPECT_EQ(history.committed, 2U);
+  boost::json::object later = term_of("two");
+  later["generation"] = 1;
+  history.take(later);
+  EXPECT_EQ(history.committed, 0U);
+}
+
 TEST(TermHistory, AnEndThatNobodyHasHeardOfIsKnown) {
   TermHistory history;
   boost::json::object end = entry("succeeded", 9);
