@@ -81,7 +81,9 @@ class RanksTest(unittest.TestCase):
         may have done its few last steps before the signal comes."""
         config, run = self.config(name, keys)
         for start, ranks in enumerate((2, 7, 1), 1):
-            with Live("train", config, "--ranks", ranks) as live:
+            # The first one has the time for the signal.
+            pause = {"CADRE_FAILPOINTS": "forward@2/0=pause:3000"} if start == 1 else {}
+            with Live("train", config, "--ranks", ranks, environment=pause) as live:
                 self.assertTrue(live.wait_for_line(r"step \d+/"))
                 live.send(signal.SIGTERM)
                 ended = live.end()
