@@ -84,6 +84,9 @@ def each_phase():
             for what in ("kill", "stop", "blink", "pause"):
                 if who == "launcher" and what in ("stop", "pause"):
                     continue
+                # A rank that is stopped before the first view is only waited for, up to the limit for joining.
+                if who == "1" and what == "stop" and phase in ("start", "join", "data", "load"):
+                    continue
                 yield (*before, Fault(victim, what, at(phase)))
     for phase in ("recovery", "move"):
         for what in ("kill", "stop", "blink", "pause"):
