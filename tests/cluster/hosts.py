@@ -88,7 +88,7 @@ class Hosts:
             hide = "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
             cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
-        script = pathlib.Path(folder) / "remote_shell"
+        script = pathlib.Path(folder) / f"remote_shell-{self.key}"
         script.write_text("#!/bin/sh\nhost=$1\nshift\ncase $host in\n" + "\n".join(cases) +
                           "\n*)\n  echo \"remote_shell: no host $host\" >&2\n  exit 255 ;;\nesac\n")
         script.chmod(0o755)
