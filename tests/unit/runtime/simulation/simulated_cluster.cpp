@@ -21,7 +21,11 @@ SimulatedCluster::SimulatedCluster(Scenario scenario, SimulationOptions options)
       chance_(scenario_.seed ^ 0x5DEECE66DU),
       network_(clock_, chance_) {}
 
-SimulatedCluster::~SimulatedCluster() = default;
+SimulatedCluster::~SimulatedCluster() {
+  for (const std::weak_ptr<ControlLink>& one : connections_) {
+    if (const LinkPointer link = one.lock()) link->forget_ends();
+  }
+}
 
 Story SimulatedCluster::run() {
   // Longer than every limit after the last fault: silence, a fence without an answer, joining, a few starts anew.
@@ -180,10 +184,11 @@ LinkPointer SimulatedCluster::connect(SimulatedRank& rank) {
   const auto host = static_cast<Host>(rank.number());
   if (!coordinator_->is_open() || coordinator_->is_stopped() || network_.is_cut(host, kCoordinatorHost) ||
       network_.is_cut(kCoordinatorHost, host)) {
-    return nullptr;
+      return nullptr;
   }
   const auto link =
       std::make_shared<ControlLink>(++last_connection_, host, ranks_.at(rank.number()), coordinator_, clock_, network_);
+  connections_.push_back(link);
   coordinator_->opened(link);
   return link;
 }

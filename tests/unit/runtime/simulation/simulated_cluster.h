@@ -98,6 +98,7 @@ class SimulatedCluster {
   std::shared_ptr<SimulatedCoordinator> coordinator_;
   std::map<runtime::Rank, std::shared_ptr<SimulatedRank>> ranks_;  // the newest process of each
   std::map<std::int64_t, std::weak_ptr<SimulatedRank>> processes_;
+  std::vector<std::weak_ptr<ControlLink>> connections_;
   std::map<std::pair<std::int64_t, std::int64_t>, TimePoint> last_frame_;
   std::map<runtime::Rank, std::uint64_t> starts_;  // of this launch
   std::int64_t last_pid_ = 0;

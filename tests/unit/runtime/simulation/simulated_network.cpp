@@ -41,6 +41,13 @@ TimePoint SimulatedNetwork::arrival(Host from, Host to) {
   return cut_until_.at({from, to}) + chance_.between(0us, 200ms) + delay;
 }
 
+void ControlLink::forget_ends() {
+  rank_->die();
+  coordinator_->die();
+  rank_.reset();
+  coordinator_.reset();
+}
+
 void ControlLink::up(std::function<void()> action) {
   last_up_ = std::max(last_up_, network_.arrival(host_, kCoordinatorHost));
   clock_.at(last_up_, [self = shared_from_this(), action = std::move(action)] {

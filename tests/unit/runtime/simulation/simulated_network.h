@@ -100,6 +100,8 @@ class ControlLink : public std::enable_shared_from_this<ControlLink> {
   void close_at_coordinator(bool is_reset = false);
   // From now on neither side notices that the other has closed.
   void lose_ends() { loses_ends_ = true; }
+  // At the end of a simulation: they hold this connection too.
+  void forget_ends();
 
  private:
   void up(std::function<void()> action);
