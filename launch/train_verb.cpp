@@ -19,6 +19,7 @@
 #include "launch/verbs.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
+#include "runtime/shared_folder.h"
 #include "trainer/run/recorder.h"
 #include "trainer/run/run_setup.h"
 
@@ -182,7 +183,9 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
   callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };
   Launcher launcher(std::move(plan), std::move(callbacks));
   if (standing.ranks > 0) standing.hand_out(boot(0, 0, launcher.listening()), setup.folder.logs());
-  return end_run(setup, launcher.run(), flags.quiet, progress);
+  const LaunchResult ended = launcher.run();
+  runtime::remove_folder_proofs(setup.folder.path());  // of ranks that came after the coordinator's end
+  return end_run(setup, ended, flags.quiet, progress);
 }
 
 }  // namespace
