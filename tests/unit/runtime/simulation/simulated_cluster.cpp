@@ -184,7 +184,7 @@ LinkPointer SimulatedCluster::connect(SimulatedRank& rank) {
   const auto host = static_cast<Host>(rank.number());
   if (!coordinator_->is_open() || coordinator_->is_stopped() || network_.is_cut(host, kCoordinatorHost) ||
       network_.is_cut(kCoordinatorHost, host)) {
-      return nullptr;
+    return nullptr;
   }
   const auto link =
       std::make_shared<ControlLink>(++last_connection_, host, ranks_.at(rank.number()), coordinator_, clock_, network_);
