@@ -226,7 +226,7 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
           .closed = [this] { look_at_islands(); }});
   seat.boot_timer = std::make_unique<boost::asio::steady_timer>(io_, plan_.limits.boot);
   seat.boot_timer->async_wait([this, &seat](const Error& error) {
-    if (error || seat.process->is_booted()) return;
+    if (error || seat.begins_anew || seat.process->is_booted()) return;
     failed_to_start(
         seat, runtime::say(seat.process->name(), " did not start within ", plan_.limits.boot.count() / 1000.0, " s"));
   });
@@ -314,7 +314,8 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
 bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
   std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[seat.process->first_rank()];
   const auto now = std::chrono::steady_clock::now();
-  if (is_ending() || !seat.is_needed || !restart_delay(starts, now)) return false;
+  constexpr std::size_t kMost = 2;  // what fails again and again fails for a reason that people should hear soon
+  if (is_ending() || !seat.is_needed || starts.size() >= kMost) return false;
   starts.push_back(now);
   ++to_come_;
   seat.begins_anew = true;
