@@ -135,10 +135,8 @@ class RanksTest(unittest.TestCase):
             self.assertTrue(live.wait_for_line("step 2/"))
             os.kill(live.processes("rank")[0], signal.SIGKILL)
             ended = live.end()
-        self.assertEqual(ended.code, FAILED, ended.err)
-        self.assertIn("cadre: 0 of 1 ranks are left and 1 are needed; the last to go was rank 0: ", ended.err)
-        self.assertEqual(read_json(run / "run.json")["status"], "failed")
-        self.assertEqual(cadre("train", config, "--ranks", 2).code, DONE)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertIn("0 of 1 ranks are left and 1 are needed; the last to go was rank 0; waiting", ended.err)
         self.assert_equal_bits(run, self.scene.lora)
 
     def test_second_signal_ends_the_run_at_once(self):
