@@ -38,4 +38,9 @@ struct Order {
   bool operator==(const Order&) const = default;
 };
 
+// What each member contributes to a step of that many micro-batches: the nodes that it has, and those that its ranges
+// make; in rounds each micro-batch by itself.
+std::vector<std::vector<Range>> nodes_of(const Order& order, std::uint32_t micro_batches, const View& view,
+                                         bool in_rounds);
+
 }  // namespace cadre::runtime

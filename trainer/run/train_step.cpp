@@ -21,36 +21,6 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// What `ranges` make: each leaf by itself in rounds, else the largest nodes inside them.
-void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches, bool in_rounds,
-                  std::vector<Range>& nodes) {
-  for (const Range& range : ranges) {
-    if (in_rounds) {
-      for (std::uint32_t m = range.begin; m < range.end; ++m) nodes.push_back({m, m + 1});
-    } else {
-      const std::vector<Range> whole = runtime::whole_subtrees(range, micro_batches);
-      nodes.insert(nodes.end(), whole.begin(), whole.end());
-    }
-  }
-}
-
-// What each member contributes: the nodes it has, and those that its ranges make.
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
-                                         const runtime::View& view, bool in_rounds) {
-  std::vector<std::vector<Range>> nodes(view.size());
-  if (order.shares.empty()) {
-    const std::vector<std::vector<Range>> ranges = runtime::even_shares(micro_batches, view, in_rounds);
-    for (std::size_t m = 0; m < view.size(); ++m) append_nodes(ranges[m], micro_batches, in_rounds, nodes[m]);
-    return nodes;
-  }
-  CADRE_CHECK(order.shares.size() == view.size(), order.shares.size(), " shares for ", view.size(), " members");
-  for (std::size_t m = 0; m < view.size(); ++m) {
-    nodes[m] = order.shares[m].held;
-    append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
-  }
-  return nodes;
-}
-
 // For `reduction: fast`: each member that has anything contributes one sum, and those are added in the tree over them.
 void contribute_one_sum_each(comm::ReductionPlan& plan) {
   plan.micro_batches = 0;

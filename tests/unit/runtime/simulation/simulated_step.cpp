@@ -7,37 +7,6 @@ namespace cadre::simulation {
 using namespace std::chrono_literals;
 using runtime::Range;
 
-namespace {
-
-void append_nodes(const std::vector<Range>& ranges, std::uint32_t micro_batches, bool in_rounds,
-                  std::vector<Range>& nodes) {
-  for (const Range& range : ranges) {
-    if (in_rounds) {
-      for (std::uint32_t m = range.begin; m < range.end; ++m) nodes.push_back({m, m + 1});
-    } else {
-      const std::vector<Range> whole = runtime::whole_subtrees(range, micro_batches);
-      nodes.insert(nodes.end(), whole.begin(), whole.end());
-    }
-  }
-}
-
-std::vector<std::vector<Range>> nodes_of(const runtime::Order& order, std::uint32_t micro_batches,
-                                         const runtime::View& view, bool in_rounds) {
-  std::vector<std::vector<Range>> nodes(view.size());
-  if (order.shares.empty()) {
-    const std::vector<std::vector<Range>> ranges = runtime::even_shares(micro_batches, view, in_rounds);
-    for (std::size_t m = 0; m < view.size(); ++m) append_nodes(ranges[m], micro_batches, in_rounds, nodes[m]);
-    return nodes;
-  }
-  for (std::size_t m = 0; m < view.size(); ++m) {
-    nodes[m] = order.shares[m].held;
-    append_nodes(order.shares[m].compute, micro_batches, in_rounds, nodes[m]);
-  }
-  return nodes;
-}
-
-}  // namespace
-
 void SimulatedRank::reset_step() {
   nodes_.clear();
   results_.clear();
