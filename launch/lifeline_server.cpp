@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@
 #include "runtime/error.h"
 #include "runtime/json_print.h"
 #include "runtime/plain_text.h"
+#include "runtime/quiet_thread.h"
 
 namespace cadre::launch {
 namespace {
@@ -67,13 +67,7 @@ class LifelineServer::Impl {
       asio::co_spawn(io_, accept(sockets_.back()), rethrow);
     }
     tick();
-    // Signals are for the main thread.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { io_.run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_setname_np(thread_.native_handle(), "lifelines");
+    thread_ = runtime::start_quiet_thread("lifelines", [this] { io_.run(); });
   }
 
   ~Impl() {

@@ -1,8 +1,5 @@
 #include "runtime/control_client.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -20,6 +17,7 @@
 
 #include "runtime/codec.h"
 #include "runtime/control_socket.h"
+#include "runtime/quiet_thread.h"
 
 namespace cadre::runtime {
 namespace {
@@ -40,13 +38,7 @@ class ControlClient::Control {
     if (options_.relay) relay_ = socket_address(*options_.relay);
     const auto on_end = [this](std::exception_ptr error) { ended(error); };
     asio::co_spawn(io_, live(), on_end);
-    // Signals are for the main thread.
-    sigset_t all, before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::pthread_setname_np(thread_.native_handle(), "control");
+    thread_ = start_quiet_thread("control", [this] { run(); });
   }
 
   ~Control() {

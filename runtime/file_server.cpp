@@ -1,8 +1,6 @@
 #include "runtime/file_server.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "runtime/manifest.h"
 #include "runtime/match.h"
 #include "runtime/plain_text.h"
+#include "runtime/quiet_thread.h"
 
 namespace cadre::runtime {
 namespace {
@@ -92,12 +91,7 @@ FileServer::FileServer(FileServerOptions options) : options_(std::move(options))
   for (const std::string& address : options_.addresses) listening.listeners.push_back(listen_on({address, 0}));
   server_ = std::make_unique<ControlServer>(io_, std::move(listening), *this);
   endpoints_ = server_->endpoints();
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(thread_.native_handle(), "files");
+  thread_ = start_quiet_thread("files", [this] { run(); });
 }
 
 FileServer::~FileServer() {
