@@ -2,29 +2,24 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <span>
 
 #include "runtime/error.h"
+#include "runtime/hex.h"
 
 namespace cadre::launch {
 namespace {
 
 constexpr std::size_t kMaxBootBytes = 4 << 20;
-constexpr char kDigits[] = "0123456789abcdef";
 
 // The token is bytes; JSON holds text.
-std::string to_hex(const std::string& bytes) {
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+std::span<const unsigned char> bytes_in(const std::string& text) {
+  return {reinterpret_cast<const unsigned char*>(text.data()), text.size()};
 }
 
 std::string from_hex(const std::string& text) {
   std::string bytes;
-  const std::string_view digits = kDigits;
+  const std::string_view digits = runtime::kHexDigits;
   for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
     const std::size_t high = digits.find(text[i]), low = digits.find(text[i + 1]);
     if (high == digits.npos || low == digits.npos)
@@ -46,7 +41,7 @@ std::string print_boot(const Boot& boot) {
     coordinator.push_back({{"address", endpoint.address}, {"port", endpoint.port}});
   }
   return boost::json::serialize(boost::json::object{{"run_id", boot.run_id},
-                                                    {"token", to_hex(boot.token)},
+                                                    {"token", runtime::hex_of(bytes_in(boot.token))},
                                                     {"coordinator", std::move(coordinator)},
                                                     {"island", boot.island},
                                                     {"first_rank", boot.first_rank},

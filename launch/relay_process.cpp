@@ -8,13 +8,13 @@
 #include "launch/child_process.h"
 #include "runtime/authentication.h"
 #include "runtime/error.h"
-#include "runtime/sha256.h"
+#include "runtime/hex.h"
 
 namespace cadre::launch {
 
 runtime::Endpoint relay_endpoint(const Boot& boot) {
-  const runtime::Key key = runtime::hmac_sha256(boot.token, runtime::say("relay of island ", boot.island));
-  const std::string name = runtime::sha256_hex({reinterpret_cast<const char*>(key.data()), key.size()});
+  const std::string name =
+      runtime::hex_of(runtime::hmac_sha256(boot.token, runtime::say("relay of island ", boot.island)));
   return {.address = "@cadre-relay-" + name.substr(0, 32), .port = 0};
 }
 

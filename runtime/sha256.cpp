@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/hex.h"
 
 namespace cadre::runtime {
 
@@ -40,13 +41,7 @@ std::string Sha256::hex() {
   std::array<unsigned char, 32> digest{};
   CADRE_CHECK(state_ != nullptr && EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1, "");
   state_.reset();
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+  return hex_of(digest);
 }
 
 std::string sha256_hex(std::string_view text) {

@@ -6,6 +6,7 @@
 #include "runtime/authentication.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/hex.h"
 
 namespace cadre::runtime {
 namespace {
@@ -13,18 +14,8 @@ namespace {
 constexpr std::string_view kPrefix = ".shared-by-";
 constexpr std::size_t kProofDigits = 32;
 
-std::string hex(std::span<const unsigned char> bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
 bool is_proof(std::string_view text) {
-  return text.size() == kProofDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
+  return text.size() == kProofDigits && text.find_first_not_of(kHexDigits) == text.npos;
 }
 
 std::filesystem::path path_of(const std::filesystem::path& folder, std::string_view proof) {
@@ -32,14 +23,14 @@ std::filesystem::path path_of(const std::filesystem::path& folder, std::string_v
 }
 
 std::string content_of(const std::string& token, const std::string& proof) {
-  return hex(hmac_sha256(token, "shares the folder " + proof));
+  return hex_of(hmac_sha256(token, "shares the folder " + proof));
 }
 
 }  // namespace
 
 std::string leave_folder_proof(const std::filesystem::path& folder, const std::string& token) {
   const Key random = random_bytes();
-  const std::string proof = hex(std::span(random).first(kProofDigits / 2)), content = content_of(token, proof);
+  const std::string proof = hex_of(std::span(random).first(kProofDigits / 2)), content = content_of(token, proof);
   const std::filesystem::path path = path_of(folder, proof);
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file < 0) return {};
