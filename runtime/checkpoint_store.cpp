@@ -29,6 +29,12 @@ fs::path marked(const fs::path& parent, std::string_view prefix, std::uint64_t s
   return parent / (std::string(prefix) + checkpoint_name(step));
 }
 
+std::uint64_t number_in(std::string_view digits) {
+  std::uint64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
 // What the standard library's file functions throw, as ours.
 template <typename Do>
 auto on_disk(const fs::path& path, const char* what, Do action) {
@@ -137,6 +143,16 @@ std::vector<std::uint64_t> checkpoints_to_remove(const std::set<std::uint64_t>& 
 
 fs::path staging_folder(const fs::path& checkpoints, std::uint64_t step, const Stamp& stamp) {
   return marked(checkpoints, kStagingPrefix, step) += say('.', stamp.generation, '.', stamp.view);
+}
+
+bool is_staging_folder(std::string_view name) {
+  if (!name.starts_with(kStagingPrefix)) return false;
+  const std::size_t begin = kStagingPrefix.size(), generation = name.find('.', begin), view = name.rfind('.');
+  if (generation == name.npos || view == generation) return false;
+  const auto step = step_of_checkpoint(name.substr(begin, generation - begin));
+  const Stamp stamp{.generation = number_in(name.substr(generation + 1, view - generation - 1)),
+                    .view = number_in(name.substr(view + 1))};
+  return step && staging_folder({}, *step, stamp) == name;
 }
 
 StagedCheckpoint::StagedCheckpoint(fs::path parent, std::uint64_t step, const Stamp& stamp, Staging staging)

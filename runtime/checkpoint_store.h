@@ -51,6 +51,8 @@ struct Manifest {
 // Where the ranks of a view write the shards of the checkpoint of `step`, until it is published. What another view has
 // begun of it and given up is removed when there is time: it is elsewhere.
 std::filesystem::path staging_folder(const std::filesystem::path& checkpoints, std::uint64_t step, const Stamp& stamp);
+// Whether such a folder has this name.
+bool is_staging_folder(std::string_view name);
 
 // A checkpoint that is being written. Its folder is removed when the object goes before publish() has returned.
 class StagedCheckpoint {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include "runtime/checkpoint_store.h"
@@ -39,23 +38,6 @@ std::vector<std::string> way_to(const fs::path& path, const fs::path& folder) {
     names.push_back(std::move(name));
   }
   return names;
-}
-
-std::uint64_t number_in(std::string_view digits) {
-  std::uint64_t number = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return number;
-}
-
-bool is_staging_folder(const std::string& name) {
-  const std::size_t step = name.find("step-");
-  const std::size_t generation = name.find('.', std::min(step, name.size())), view = name.rfind('.');
-  if (step == name.npos || generation == name.npos || view <= generation) return false;
-  const auto number = step_of_checkpoint(name.substr(step, generation - step));
-  const std::string_view all = name;
-  const Stamp stamp{.generation = number_in(all.substr(generation + 1, view - generation - 1)),
-                    .view = number_in(all.substr(view + 1))};
-  return number && staging_folder({}, *number, stamp) == name;
 }
 
 std::string refused(const fs::path& path, const char* what) {
