@@ -19,6 +19,7 @@
 #include "launch/listener.h"
 #include "launch/restart_policy.h"
 #include "runtime/error.h"
+#include "runtime/scratch_folder.h"
 
 namespace cadre::launch {
 namespace {
@@ -29,25 +30,22 @@ using Error = boost::system::error_code;
 class Scratch {
  public:
   Scratch() {
-    char path[] = "/tmp/cadre-XXXXXX";
-    if (mkdtemp(path) != nullptr) path_ = path;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    try {
+      folder_.emplace("/tmp/cadre");
+    } catch (const runtime::RunError&) {  // mpirun has a place of its own choice
+    }
   }
   // Islands that begin at the same time would make the same folders, and one of them would fail.
   std::string of_island(std::uint32_t number) const {
-    const std::string folder = runtime::say(path_, "/", number);
+    if (!folder_) return {};
+    const std::filesystem::path folder = folder_->path() / std::to_string(number);
     std::error_code ignored;  // mpirun says what it cannot make
-    if (!path_.empty()) std::filesystem::create_directory(folder, ignored);
-    return path_.empty() ? path_ : folder;
+    std::filesystem::create_directory(folder, ignored);
+    return folder.string();
   }
 
  private:
-  std::string path_;
+  std::optional<runtime::ScratchFolder> folder_;
 };
 
 // As nohup and a shell's background jobs wish it.
@@ -112,8 +110,7 @@ class Launcher::Impl {
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
     bool is_needed = false;
     bool is_over = false;
-    bool begins_anew = false;  // when its mpirun has ended
-    IslandSpec spec = {};
+    bool begins_anew = false;            // when its mpirun has ended
     std::set<std::uint32_t> ended = {};  // of its ranks
   };
 
@@ -201,7 +198,6 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   auto made = std::make_unique<Seat>();
   Seat& seat = *made;
   seat.is_needed = is_needed;
-  seat.spec = spec;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
   const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
@@ -271,7 +267,7 @@ void Launcher::Impl::look_at_islands() {
     IslandProcess& island = *seat.process;
     if (seat.begins_anew) {
       --to_come_;
-      if (!is_ending()) start_island(seat.spec, island.first_rank(), true);
+      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), true);
       continue;
     }
     const Ended ended = *island.mpirun().ended();

@@ -1,9 +1,5 @@
 #include "trainer/run/run_files.h"
 
-#include <stdlib.h>
-
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "runtime/error.h"
@@ -26,18 +22,11 @@ void require_room(const fs::path& folder, std::uint64_t bytes) {
 
 }  // namespace
 
-Scratch::Scratch() {
+std::filesystem::path scratch_stem() {
   std::error_code ignored;
   fs::path parent = fs::temp_directory_path(ignored);
   if (parent.empty()) parent = "/tmp";
-  std::string path = (parent / "cadre-rank-XXXXXX").string();
-  if (::mkdtemp(path.data()) == nullptr) throw runtime::RunError(runtime::say(path, ": ", std::strerror(errno)));
-  path_ = path;
-}
-
-Scratch::~Scratch() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  return parent / "cadre-rank";
 }
 
 RunFiles::RunFiles(fs::path folder, std::string token) : folder_(std::move(folder)), token_(std::move(token)) {}
@@ -71,7 +60,7 @@ CheckpointHere::CheckpointHere(const RunFiles& files, const fs::path& checkpoint
     return;
   }
   const auto client = files.connect();
-  scratch_.emplace();
+  scratch_.emplace(scratch_stem());
   folder_ = scratch_->path() / checkpoint.filename();
   std::error_code error;
   if (!fs::create_directory(folder_, error)) throw runtime::RunError(folder_.string() + ": " + error.message());
@@ -99,7 +88,7 @@ std::optional<data::Prepared> fetch_prepared(const RunFiles& files, const fs::pa
                                              std::string& problem) {
   try {
     if (key.empty()) throw runtime::RunError("it was not kept");
-    const Scratch scratch;
+    const runtime::ScratchFolder scratch(scratch_stem());
     const fs::path copy = data::prepared_file(scratch.path(), key);
     fs::create_directories(copy.parent_path());
     files.connect()->fetch(data::prepared_file(folder, key).string(), copy);

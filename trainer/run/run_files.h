@@ -13,23 +13,14 @@
 #include "runtime/checkpoint_store.h"
 #include "runtime/file_client.h"
 #include "runtime/messages.h"
+#include "runtime/scratch_folder.h"
 #include "trainer/data/dataset.h"
 #include "trainer/run/state_shards.h"
 
 namespace cadre::run {
 
-// A folder of this host's own, removed with all that is in it.
-class Scratch {
- public:
-  Scratch();  // RunError when the disk refuses
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch();
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+// Of folders of this host that hold copies: where the system keeps what is temporary.
+std::filesystem::path scratch_stem();
 
 class RunFiles {
  public:
@@ -63,7 +54,7 @@ class CheckpointHere {
   const runtime::Manifest& manifest() const { return manifest_; }
 
  private:
-  std::optional<Scratch> scratch_;
+  std::optional<runtime::ScratchFolder> scratch_;
   std::filesystem::path folder_;
   runtime::Manifest manifest_;
 };

@@ -296,8 +296,8 @@ void Worker::write_the_result(const runtime::Order& order) {
   is_at_start_ = false;
   round_to_saved_dtype(state_->base, state_->config, decoder);
   runtime::ResultWritten answer{.stamp = place_->view.stamp, .of = order.reason};
-  std::optional<Scratch> scratch;
-  if (!files_.are_shared()) scratch.emplace();
+  std::optional<runtime::ScratchFolder> scratch;
+  if (!files_.are_shared()) scratch.emplace(scratch_stem());
   const std::filesystem::path folder = scratch ? scratch->path() : files_.folder();
   answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
   reach(Failpoint::kEnd, order.step);
