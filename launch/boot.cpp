@@ -10,8 +10,6 @@
 namespace cadre::launch {
 namespace {
 
-constexpr std::size_t kMaxBootBytes = 4 << 20;
-
 // The token is bytes; JSON holds text.
 std::span<const unsigned char> bytes_in(const std::string& text) {
   return {reinterpret_cast<const unsigned char*>(text.data()), text.size()};

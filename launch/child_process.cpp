@@ -140,6 +140,19 @@ Pipe make_pipe() {
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
+std::string read_to_end(int from, std::size_t most, const std::string& what) {
+  std::string text;
+  char block[4096];
+  while (text.size() <= most) {
+    const ssize_t got = read(from, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw runtime::RunError(what + ": " + std::strerror(errno));
+    if (got == 0) break;
+    text.append(block, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
 std::string describe(const Ended& ended) {
   if (ended.signal == 0) return runtime::say("exit code ", ended.code);
   return runtime::say("signal ", ended.signal, " (", strsignal(ended.signal), ")");

@@ -39,6 +39,10 @@ struct Pipe {
 // Both ends close on exec. RunError when the process has no descriptors left.
 Pipe make_pipe();
 
+// What comes until the other end closes; of a longer text somewhat more than `most` bytes. RunError, which begins with
+// `what`.
+std::string read_to_end(int from, std::size_t most, const std::string& what);
+
 struct ChildOptions {
   std::vector<std::string> command;                                   // the first is looked up in PATH
   std::vector<std::pair<std::string, std::string>> environment = {};  // beside what this process has

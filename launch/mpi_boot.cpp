@@ -7,19 +7,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 
+#include "launch/child_process.h"
 #include "launch/island.h"
 #include "runtime/error.h"
 
 namespace cadre::launch {
 namespace {
-
-constexpr std::size_t kMaxMessageBytes = 4 << 20;  // what parse_boot() takes
 
 std::uint32_t variable(const char* name) {
   const char* text = std::getenv(name);
@@ -27,16 +25,9 @@ std::uint32_t variable(const char* name) {
 }
 
 std::string read_stdin() {
-  std::string text;
-  char block[4096];
-  for (;;) {
-    const ssize_t got = read(STDIN_FILENO, block, sizeof block);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw runtime::RunError(runtime::say("boot message: stdin: ", std::strerror(errno)));
-    if (got == 0) return text;
-    text.append(block, static_cast<std::size_t>(got));
-    if (text.size() > kMaxMessageBytes) throw runtime::UserError("boot message: more than 4 MiB on stdin");
-  }
+  std::string text = read_to_end(STDIN_FILENO, kMaxBootBytes, "boot message: stdin");
+  if (text.size() > kMaxBootBytes) throw runtime::UserError("boot message: more than 4 MiB on stdin");
+  return text;
 }
 
 void check(int result, const char* what) {
@@ -51,8 +42,8 @@ void check(int result, const char* what) {
 std::string broadcast(const std::string& message) {
   std::uint64_t size = message.size();
   check(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
-  if (size > kMaxMessageBytes) {
-    throw runtime::RunError(runtime::say("boot message: expected at most ", kMaxMessageBytes, " bytes, found ", size));
+  if (size > kMaxBootBytes) {
+    throw runtime::RunError(runtime::say("boot message: expected at most ", kMaxBootBytes, " bytes, found ", size));
   }
   std::string text = message;
   text.resize(size);

@@ -15,17 +15,10 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 8 << 20;
 
-std::string read_to_end(int from) {
-  std::string text;
-  char block[4096];
-  for (;;) {
-    const ssize_t got = read(from, block, sizeof block);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw runtime::RunError(runtime::say("supervisor: a pipe cannot be read: ", std::strerror(errno)));
-    if (got == 0) return text;
-    text.append(block, static_cast<std::size_t>(got));
-    if (text.size() > kMaxBytes) throw runtime::RunError("supervisor: a message of more than 8 MiB");
-  }
+std::string read_message(int from) {
+  std::string text = read_to_end(from, kMaxBytes, "supervisor: a pipe cannot be read");
+  if (text.size() > kMaxBytes) throw runtime::RunError("supervisor: a message of more than 8 MiB");
+  return text;
 }
 
 void write_all(int to, std::string_view text) {
@@ -56,13 +49,13 @@ std::string start_supervisor(const SupervisorStart& start) {
   }
   sigaction(SIGPIPE, &before, nullptr);
   in.write.reset();
-  std::string answered = read_to_end(out.read.get());
+  std::string answered = read_message(out.read.get());
   if (answered.empty()) throw runtime::RunError("the run's supervisor ended before it said where it is");
   return answered;
 }
 
 std::string receive_message() {
-  return read_to_end(STDIN_FILENO);
+  return read_message(STDIN_FILENO);
 }
 
 // The first rank reads to the end.
