@@ -28,9 +28,8 @@ struct Boot {
   bool operator==(const Boot&) const = default;
 };
 
-// One JSON object; parse_boot() throws UserError for anything else, and for more than 4 MB.
-inline constexpr std::size_t kMaxBootBytes = 4 << 20;  // what parse_boot() takes
-
+inline constexpr std::size_t kMaxBootBytes = 4 << 20;
+// One JSON object; parse_boot() throws UserError for anything else, and for more than kMaxBootBytes.
 std::string print_boot(const Boot& boot);
 Boot parse_boot(const std::string& text);
 

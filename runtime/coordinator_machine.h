@@ -102,7 +102,7 @@ class Coordinator::Machine {
   std::vector<Connection> survivors() const;
   // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
-  bool has_enough_ranks(std::size_t stay);
+  bool has_enough_ranks() const;
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 

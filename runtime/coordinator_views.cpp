@@ -93,7 +93,7 @@ void Coordinator::Machine::check_limits() {
                              seconds(options_.join_limit), " s; look at the logs of ",
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
-  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait) {
+  if (!has_enough_ranks() && now_ - *short_since_ > options_.rejoin_wait) {
     return finish({RunOutcome::kStopped,
                    runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
                                 " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"),
@@ -214,13 +214,14 @@ void Coordinator::Machine::fence(const std::string& reason) {
   std::vector<std::uint64_t> missed = snapshots_.that_miss(std::nullopt);
   std::erase_if(missed, [this](std::uint64_t step) { return step != course_.done; });
   give_up(missed, "not all ranks may have begun it when one was lost");
+  if (live_ == 0) return install_when_all_have_reported();  // nobody is left to be asked
   effects_.push_back(Tell{members(), Fence{stamp_}});
 }
 
 void Coordinator::Machine::install_when_all_have_reported() {
   if (missing_reports_ > 0) return;
-  std::vector<Connection> stay = members();
-  if (!has_enough_ranks(stay.size())) return;
+  if (!has_enough_ranks()) return;
+  const std::vector<Connection> stay = members();
   if (can_keep_state()) return install(stay, false, fenced_because_);
   // One that is being published is a later point to go back to.
   if (snapshots_.any_being_published()) return;
@@ -235,18 +236,16 @@ void Coordinator::Machine::install_when_all_have_reported() {
 }
 
 // Who is on its way is waited for, since each that comes later costs a checkpoint.
-bool Coordinator::Machine::has_enough_ranks(std::size_t stay) {
+bool Coordinator::Machine::has_enough_ranks() const {
   if (!short_since_) return true;
   const auto loads = [](const auto& one) { return one.second.is == Peer::Is::kJoined; };
   if (std::any_of(roll_.peers().begin(), roll_.peers().end(), loads)) return false;
-  if (stay + roll_.ready_ones().size() < options_.min_ranks) return false;
-  must_go_back_ = true;  // who has come back has no state
-  short_since_.reset();
-  return true;
+  return live_ + roll_.ready_ones().size() >= options_.min_ranks;
 }
 
 bool Coordinator::Machine::can_keep_state() const {
-  if (!options_.keep_state || !is_loaded_ || must_go_back_ || has_orphan(residency_)) return false;
+  // Who has come back where too few were left has no state.
+  if (!options_.keep_state || !is_loaded_ || short_since_ || must_go_back_ || has_orphan(residency_)) return false;
   // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
   return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
     return !report || report->committed == course_.done || report->committed + 1 == course_.done;
@@ -257,6 +256,7 @@ void Coordinator::Machine::go_back(const std::string& reason) {
   give_up(snapshots_.that_miss(std::nullopt), "all ranks go back to the last checkpoint");
   owed_snapshot_.clear();
   must_go_back_ = false;
+  short_since_.reset();
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;
   failed_once_ = false;

@@ -24,7 +24,7 @@ struct Order {
   enum class Kind : std::uint8_t {
     kTrain,        // compute update `step` and vote
     kEvaluate,     // validation loss of the parameters after `step` updates
-    kWriteResult,  // the member with the lowest rank writes and verifies the result
+    kWriteResult,  // View::writer() writes and verifies the result
     kWait,         // nothing but the snapshot; another order follows
     kEnd,          // leave, whatever is in hand and whatever the stamp
   };
