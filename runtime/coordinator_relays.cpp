@@ -34,7 +34,7 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
     effects_.push_back(Tell{{from}, Commit{stamp_, course_.done - 1, true, told_scale_, wait}});
   }
   if (phase_ == Phase::kWriting) {
-    if (peer.index == 0) effects_.push_back(Tell{{from}, Proceed{stamp_, order_}});
+    if (peer.index == view_.writer()) effects_.push_back(Tell{{from}, Proceed{stamp_, order_}});
   } else if (phase_ == Phase::kFencing) {
     if (!reports_[peer.index]) effects_.push_back(Tell{{from}, Fence{stamp_}});
   } else if (!roll_.has_detached_member()) {
