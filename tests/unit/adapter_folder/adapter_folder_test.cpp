@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "runtime/error.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 #include "trainer/model_folder/folder.h"
 #include "trainer/safetensors/writer.h"
 
@@ -14,7 +14,7 @@ namespace cadre::adapter_folder {
 namespace {
 
 using runtime::put;
-using runtime::ScratchFolder;
+using runtime::TestFolder;
 using safetensors::Dtype;
 using safetensors::PlannedTensor;
 using testing::HasSubstr;
@@ -159,7 +159,7 @@ struct Adapter {
     return *std::find_if(tensors.begin(), tensors.end(), [&](const auto& one) { return one.name == name; });
   }
 
-  ScratchFolder folder;
+  TestFolder folder;
   model_folder::ModelSpec spec;
   AdapterConfig config;
   std::vector<PlannedTensor> tensors;

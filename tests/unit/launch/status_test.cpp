@@ -10,14 +10,14 @@
 #include "runtime/error.h"
 #include "runtime/json_lines.h"
 #include "runtime/run_folder.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::launch {
 namespace {
 
 using runtime::RunFolder;
 using runtime::RunStatus;
-using runtime::ScratchFolder;
+using runtime::TestFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -59,7 +59,7 @@ std::string text_of(const std::filesystem::path& run) {
 }
 
 TEST(Status, OfALiveRun) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
   work(folder);
   std::ostringstream out;
@@ -105,7 +105,7 @@ TEST(Status, AfterARun) {
                {RunStatus::kFailed, nullptr, "failed", "lost"},
                {RunStatus::kStopped, "stopped", "stopped", "drained"}};
   for (const auto& one : cases) {
-    const ScratchFolder scratch;
+    const TestFolder scratch;
     {
       RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
       work(folder);
@@ -125,7 +125,7 @@ TEST(Status, AfterARun) {
 
 // Until its coordinator has begun, nothing says which processes a resumed run has; those of the start before are gone.
 TEST(Status, OfARunThatResumes) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   {
     RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
     work(folder);
@@ -147,7 +147,7 @@ TEST(Status, OfARunThatResumes) {
 }
 
 TEST(Status, OfThousandsAPersonSeesThoseThatAreMissing) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
   runtime::JsonLinesWriter journal(folder.journal());
   journal.write({{"event", "started"}, {"starts", folder.record().starts}});
@@ -160,7 +160,7 @@ TEST(Status, OfThousandsAPersonSeesThoseThatAreMissing) {
 }
 
 TEST(Status, OfARunThatHasNotWrittenAnythingOrWroteNonsense) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   { RunFolder::open(scratch.path(), {}, kNow); }
   EXPECT_EQ(status_of_run(scratch.path()).at("step"), 0);
   runtime::put(scratch / "ledger.jsonl", R"({"step":"x","view":-1,"micro_batches":[1,{"rank":{}}]})"
@@ -173,7 +173,7 @@ TEST(Status, OfARunThatHasNotWrittenAnythingOrWroteNonsense) {
 }
 
 TEST(Status, OfWhatIsNoRun) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   std::ostringstream out;
   EXPECT_THROW(status(scratch / "absent", true, out), runtime::UserError);
   EXPECT_THROW(status(scratch.path(), true, out), runtime::UserError);

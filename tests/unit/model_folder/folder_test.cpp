@@ -7,7 +7,7 @@
 
 #include "runtime/error.h"
 #include "runtime/sha256.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 #include "trainer/model_folder/writer.h"
 
 namespace cadre::model_folder {
@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using runtime::get;
 using runtime::put;
-using runtime::ScratchFolder;
+using runtime::TestFolder;
 using safetensors::Dtype;
 using safetensors::PlannedTensor;
 using testing::HasSubstr;
@@ -65,7 +65,7 @@ struct Model {
   }
   void rewrite() { write(folder / "model.safetensors", tensors); }
 
-  ScratchFolder folder;
+  TestFolder folder;
   std::vector<PlannedTensor> tensors;
 };
 
@@ -94,11 +94,11 @@ void write_sharded(const fs::path& path, const Folder& base, const std::vector<P
 
 TEST(ModelFolder, OpensShardsThroughLinks) {
   Model model(false);
-  const ScratchFolder shards;
+  const TestFolder shards;
   write_sharded(shards.path(), Folder::open(model.folder.path()), model.tensors);
   EXPECT_GT(Folder::open(shards.path()).weight_files().size(), 2u);
   // As a cache holds them: blobs elsewhere, names here.
-  const ScratchFolder cache;
+  const TestFolder cache;
   for (const auto& entry : fs::directory_iterator(shards.path())) {
     fs::create_symlink(entry.path(), cache.path() / entry.path().filename());
   }
@@ -123,7 +123,7 @@ TEST(ModelFolder, HarmlessExtrasAreLeftOut) {
 }
 
 TEST(ModelFolder, OpensWithoutWeights) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "config.json", config_json(true));
   EXPECT_EQ(Folder::open(folder.path(), Weights::kNone).spec().vocab_size, 10);
   EXPECT_THROW(Folder::open(folder.path()), runtime::UserError);
@@ -277,7 +277,7 @@ TEST(ModelFolder, RefusesBadFolders) {
 }
 
 TEST(ModelFolder, NamesWhatIsNoFolder) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "file", "");
   for (const auto& [name, why] : std::map<std::string, std::string>{
            {"none", "expected a model folder, found nothing"}, {"file", "expected a model folder, found a file"}}) {

@@ -6,14 +6,14 @@
 #include <memory>
 
 #include "runtime/error.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::model_folder {
 namespace {
 
 using runtime::get;
 using runtime::put;
-using runtime::ScratchFolder;
+using runtime::TestFolder;
 using safetensors::Dtype;
 using Names = std::vector<std::string>;
 
@@ -51,7 +51,7 @@ struct BaseFolder {
   }
   Folder open() const { return Folder::open(folder.path(), Weights::kNone); }
 
-  ScratchFolder folder;
+  TestFolder folder;
 };
 
 TEST(ModelFolderWriter, SplitsInOrder) {
@@ -65,7 +65,7 @@ TEST(ModelFolderWriter, SplitsInOrder) {
 
 TEST(ModelFolderWriter, WritesAnIndexBesideShards) {
   const BaseFolder base;
-  const ScratchFolder result;
+  const TestFolder result;
   const Names names = write_model_folder(result / "new/model", base.open(), tensors(), 11);
   EXPECT_EQ(names,
             (Names{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
@@ -92,7 +92,7 @@ TEST(ModelFolderWriter, WritesAnIndexBesideShards) {
 
 TEST(ModelFolderWriter, HoldsOneTensorAtATime) {
   const BaseFolder base;
-  const ScratchFolder result;
+  const TestFolder result;
   write_model_folder(result.path(), base.open(), tensors(), 11);
   const safetensors::File first(result / "model-00001-of-00003.safetensors");
   EXPECT_EQ(text_of(first, "a"), "aaaaa");
@@ -103,14 +103,14 @@ TEST(ModelFolderWriter, HoldsOneTensorAtATime) {
 
 TEST(ModelFolderWriter, SaysWhatTheWeightsAreStoredIn) {
   const BaseFolder base;
-  const ScratchFolder result;
+  const TestFolder result;
   write_model_folder(result.path(), base.open(), tensors(Dtype::kBF16));
   EXPECT_EQ(get(result / "config.json"), "{\n  \"model_type\": \"llama\",\n  \"dtype\": \"bfloat16\"\n}\n");
 }
 
 TEST(ModelFolderWriter, ReplacesOtherWeights) {
   const BaseFolder base;
-  const ScratchFolder result;
+  const TestFolder result;
   put(result / "model-notes.txt", "kept");
   const auto weights = [&] {
     Names names = names_in(result.path());

@@ -6,8 +6,8 @@
 #include "runtime/error.h"
 #include "runtime/manifest.h"
 #include "runtime/sha256.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -72,7 +72,7 @@ TEST(PlainFileName, HasNoPartThatLeadsElsewhere) {
 }
 
 TEST(CheckpointStore, GivesBackWhatWasSaved) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch / "checkpoints");
   EXPECT_THAT(store.list(), IsEmpty());
   EXPECT_FALSE(store.newest_valid().found);
@@ -97,7 +97,7 @@ TEST(CheckpointStore, GivesBackWhatWasSaved) {
 }
 
 TEST(CheckpointStore, ListsNewestFirstAndOnlyCheckpoints) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   for (const std::uint64_t step : {0, 20, 3}) save(store, step);
   fs::create_directory(scratch / "step-4");
@@ -110,7 +110,7 @@ TEST(CheckpointStore, ListsNewestFirstAndOnlyCheckpoints) {
 }
 
 TEST(CheckpointStore, AnotherOfTheSameStepTakesItsPlace) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   save(store, 5, "old");
   save(store, 5, "new");
@@ -120,7 +120,7 @@ TEST(CheckpointStore, AnotherOfTheSameStepTakesItsPlace) {
 }
 
 TEST(CheckpointStore, OneGivenUpLeavesNothing) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   {
     StagedCheckpoint staged = store.begin(7);
@@ -134,7 +134,7 @@ TEST(CheckpointStore, OneGivenUpLeavesNothing) {
 }
 
 TEST(CheckpointStore, MistakesOfTheCallerAreFailedChecks) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   StagedCheckpoint staged = store.begin(7);
   EXPECT_THROW(staged.shard_path("../a"), std::logic_error);
@@ -148,7 +148,7 @@ TEST(CheckpointStore, MistakesOfTheCallerAreFailedChecks) {
 }
 
 TEST(CheckpointStore, PublishReadsBackWhatWasDeclared) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   save(store, 7, "old");
   {
@@ -163,7 +163,7 @@ TEST(CheckpointStore, PublishReadsBackWhatWasDeclared) {
 }
 
 TEST(CheckpointStore, EveryFlippedBitAndEveryCutIsFound) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   const fs::path folder = save(store, 1);
   for (const char* name : {"manifest.json", "a.safetensors", "b.safetensors"}) {
@@ -187,7 +187,7 @@ TEST(CheckpointStore, EveryFlippedBitAndEveryCutIsFound) {
 }
 
 TEST(CheckpointStore, DamagedOnesAreSkippedWithTheReason) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   for (const std::uint64_t step : {1, 2, 3, 4}) save(store, step);
   fs::remove(scratch / "step-00000004/manifest.json");
@@ -242,7 +242,7 @@ TEST(Manifest, HostileOnesAreRefused) {
 
 // It was given up with its view, and what is left of it goes while the next view's ranks write it anew.
 TEST(CheckpointStore, TwoViewsWriteOneCheckpointApart) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   for (const std::uint64_t view : {1, 2}) {
     fs::create_directory(staging_folder(scratch.path(), 5, {.view = view}));
@@ -257,7 +257,7 @@ TEST(CheckpointStore, TwoViewsWriteOneCheckpointApart) {
 }
 
 TEST(CheckpointStore, WhatADeadProcessLeftIsCleanedUp) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   CheckpointStore store(scratch.path());
   save(store, 1, "kept");
   save(store, 2, "kept");

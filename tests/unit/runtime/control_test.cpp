@@ -7,8 +7,8 @@
 
 #include "runtime/codec.h"
 #include "tests/unit/runtime/sample_messages.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/served.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -69,7 +69,7 @@ TEST(Control, ABroadcastReachesEachOfMany) {
 }
 
 TEST(Control, AClientWaitsForACoordinatorThatStartsLater) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const Endpoint later{(folder.path() / "socket").string(), 0};
   std::atomic<bool> tried = false;
   ControlClient client({.endpoints = {later}, .token = kToken, .on_lost = [&] { tried = true; }});
@@ -81,7 +81,7 @@ TEST(Control, AClientWaitsForACoordinatorThatStartsLater) {
 }
 
 TEST(Control, ACoordinatorThatCannotBeReachedIsAnErrorThatNamesEachAddress) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   std::atomic<int> lost = 0;
   ControlClient client({.endpoints = {{"/nowhere/socket", 0}, {(folder.path() / "no").string(), 0}},
                         .token = kToken,
@@ -202,7 +202,7 @@ TEST(Control, AnotherRunsTokenIsNotAccepted) {
 
 // What is waited for on both sides of a coordinator's death.
 struct Rejoining {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const Endpoint endpoint{(folder.path() / "socket").string(), 0};
   std::optional<Served> served{std::in_place, ControlServerOptions{}, endpoint};
   std::atomic<int> lost = 0;
@@ -266,7 +266,7 @@ TEST(ControlRejoin, WhoIsRefusedDoesNotComeBack) {
 }
 
 TEST(ControlRejoin, WithoutACoordinatorItEndsAtTheDeadline) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const Endpoint endpoint{(folder.path() / "socket").string(), 0};
   std::optional<Served> served(std::in_place, ControlServerOptions{}, endpoint);
   ControlClient client({.endpoints = {endpoint}, .token = kToken, .reconnect_deadline = 1ms});
@@ -281,7 +281,7 @@ TEST(ControlRejoin, WithoutACoordinatorItEndsAtTheDeadline) {
 
 // A process that was stopped while the run came to its end does not wait for a coordinator that nobody will start.
 TEST(ControlRejoin, WhereNobodyListensItEndsSoon) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const Endpoint endpoint{(folder.path() / "socket").string(), 0};
   std::optional<Served> served(std::in_place, ControlServerOptions{}, endpoint);
   ControlClient client({.endpoints = {endpoint}, .token = kToken, .reconnect_deadline = 1h, .nobody_deadline = 1ms});

@@ -7,7 +7,7 @@
 #include <csignal>
 
 #include "runtime/error.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -29,7 +29,7 @@ TEST(Failpoints, OfOthersDoNothing) {
 }
 
 TEST(Failpoints, WithMarksFireOnceInAllProcesses) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   const std::string text = "marks=" + scratch.path().string() + ";apply@*/0=flip";
   EXPECT_TRUE(Failpoints::parse(text, "0")->reached(Failpoint::kApply, 5));
   EXPECT_TRUE(std::filesystem::exists(scratch.path() / "apply@*.0"));

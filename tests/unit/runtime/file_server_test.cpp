@@ -8,8 +8,8 @@
 #include "runtime/error.h"
 #include "runtime/file_client.h"
 #include "runtime/sha256.h"
-#include "scratch_folder.h"
 #include "served.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -41,7 +41,7 @@ std::size_t entries(const fs::path& folder) {
 
 class FileServing : public ::testing::Test {
  protected:
-  const ScratchFolder scratch_;
+  const TestFolder scratch_;
   const fs::path run_ = scratch_.path() / "run", here_ = scratch_.path() / "here";
   const fs::path staging_ = run_ / "checkpoints" / ".staging-step-00000007.0.1";
   std::optional<FileServer> server_;

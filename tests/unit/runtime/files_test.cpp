@@ -10,8 +10,8 @@
 #include "runtime/error.h"
 #include "runtime/quote.h"
 #include "runtime/sha256.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -35,7 +35,7 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
 }
 
 TEST(Files, ReadsWhatIsThereUpToItsLimit) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const std::string content = std::string("a\0b\n", 4) + std::string(100000, 'x');
   put(folder / "file", content);
   EXPECT_EQ(read_file(folder / "file", content.size()), content);
@@ -50,7 +50,7 @@ TEST(Files, ReadsFilesThatTellNoSize) {
 }
 
 TEST(Files, RefusesWhatIsNoFile) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   const std::vector<std::pair<std::filesystem::path, std::string>> cases{
       {folder / "none", "cannot be read: No such file or directory"},
@@ -66,7 +66,7 @@ TEST(Files, RefusesWhatIsNoFile) {
 }
 
 TEST(Files, FollowsLinksWhenReading) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "blob", "content");
   std::filesystem::create_symlink("blob", folder / "link");
   EXPECT_EQ(read_file(folder / "link", 100), "content");
@@ -74,7 +74,7 @@ TEST(Files, FollowsLinksWhenReading) {
 }
 
 TEST(Files, MapsAndMoves) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "one", "one");
   put(folder / "empty", "");
   MappedFile first(folder / "one");
@@ -88,7 +88,7 @@ TEST(Files, MapsAndMoves) {
 }
 
 TEST(Files, ReplacesWholly) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "file", "old");
   write_file_atomically(folder / "file", "new");
   EXPECT_EQ(get(folder / "file"), "new");
@@ -96,7 +96,7 @@ TEST(Files, ReplacesWholly) {
 }
 
 TEST(Files, KeepsTheOldOneUntilTheNewOneIsComplete) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "file", "old");
   {
     AtomicFile file(folder / "file");
@@ -109,7 +109,7 @@ TEST(Files, KeepsTheOldOneUntilTheNewOneIsComplete) {
 }
 
 TEST(Files, SaysWhereItCannotWrite) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   EXPECT_EQ(message_of<RunError>([&] { write_file_atomically(folder / "none/file", ""); }),
             (folder / "none/file").string() + ": cannot be written: No such file or directory");
   std::filesystem::create_directory(folder / "folder");
@@ -142,7 +142,7 @@ TEST(Sha256, KnownAnswers) {
   // FIPS 180-4's examples.
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "file", std::string(1000000, 'a'));
   EXPECT_EQ(sha256_of_file(folder / "file"), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
   EXPECT_EQ(Sha256().update("a").update("bc").hex(), sha256_hex("abc"));

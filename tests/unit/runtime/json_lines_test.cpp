@@ -10,8 +10,8 @@
 
 #include "runtime/error.h"
 #include "runtime/json_print.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -55,7 +55,7 @@ TEST(JsonPrint, KeepsOrderAndEscapes) {
 }
 
 TEST(JsonLines, ComeBackAsTheyWereWritten) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   for (int run = 0; run < 3; ++run) {
     JsonLinesWriter writer(folder / "metrics.jsonl", run == 1 ? Durability::kDisk : Durability::kKernel);
     writer.write(step_line(2 * run));
@@ -68,7 +68,7 @@ TEST(JsonLines, ComeBackAsTheyWereWritten) {
 }
 
 TEST(JsonLines, CanBeCutAtAnyByte) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const auto path = folder / "ledger.jsonl";
   {
     JsonLinesWriter writer(path);
@@ -93,7 +93,7 @@ TEST(JsonLines, CanBeCutAtAnyByte) {
 }
 
 TEST(JsonLines, AWriterCutsWhatACrashOfTheMachineLeaves) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const auto path = folder / "journal.jsonl";
   for (const std::string& garbage :
        {std::string(70'000, '\0'), std::string("{\"step\":7}}\n\0\0\n", 14), std::string("7\n")}) {
@@ -104,7 +104,7 @@ TEST(JsonLines, AWriterCutsWhatACrashOfTheMachineLeaves) {
 }
 
 TEST(JsonLines, DamageInTheMiddleIsNamedAndNotCutByAWriter) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const auto path = folder / "journal.jsonl";
   put(path, "{\"step\":1}\n{\"step\":}\n{\"step\":3}\n");
   const JsonLines read = read_json_lines(path);
@@ -117,7 +117,7 @@ TEST(JsonLines, DamageInTheMiddleIsNamedAndNotCutByAWriter) {
 }
 
 TEST(JsonLines, LongLinesCrossBlocksAndHaveABound) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const auto path = folder / "long.jsonl";
   {
     JsonLinesWriter writer(path);
@@ -139,7 +139,7 @@ TEST(JsonLines, LongLinesCrossBlocksAndHaveABound) {
 }
 
 TEST(JsonLines, AResumedRunForgetsLaterSteps) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const auto path = folder / "metrics.jsonl";
   const auto later_than = [](int step) {
     return [step](const boost::json::object& line) { return line.at("step").as_int64() > step; };
@@ -159,7 +159,7 @@ TEST(JsonLines, AResumedRunForgetsLaterSteps) {
 }
 
 TEST(JsonLines, WhatCannotBeReadIsTheUsersToMend) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   EXPECT_THROW(read_json_lines(folder / "absent"), UserError);
   EXPECT_THROW(read_json_lines(folder.path()), UserError);
   EXPECT_TRUE(last_json_lines(folder / "absent", 3).empty());

@@ -12,8 +12,8 @@
 #include "runtime/placement.h"
 #include "runtime/record_proof.h"
 #include "runtime/salvage.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/simulation/simulated_cluster.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -247,7 +247,7 @@ TEST(Properties, NoOtherRecordsProveTheSame) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     simulation::SimulatedCluster cluster(simulation::random_scenario(seed), {});
     ASSERT_EQ(cluster.run().problem, "");
-    const ScratchFolder folder;
+    const TestFolder folder;
     cluster.disk().write_into(folder.path());
     const std::uint64_t steps = cluster.disk().ledger.size();
     const auto is_proven = [&] {

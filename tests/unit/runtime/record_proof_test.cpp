@@ -8,7 +8,7 @@
 
 #include "runtime/json_lines.h"
 #include "runtime/term_journal.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -112,7 +112,7 @@ void write_eventful_run(const std::filesystem::path& folder) {
 }
 
 TEST(RecordProof, OfAnEventfulRun) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   write_eventful_run(folder.path());
   const std::vector<Claim> claims = prove_records(folder.path(), {.rows_of_epoch = 6, .final_step = 9});
   ASSERT_EQ(claims.size(), 3U);
@@ -124,7 +124,7 @@ TEST(RecordProof, OfAnEventfulRun) {
 
 // A bit of each.
 TEST(RecordProof, AnyByteThatIsDamagedIsFound) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   {
     Records records(folder.path());
     records.new_view();
@@ -153,7 +153,7 @@ TEST(RecordProof, AnyByteThatIsDamagedIsFound) {
 }
 
 TEST(RecordProof, WhatACrashCutsOffIsNoDamageUnlessTheRunGoesOnToItsEnd) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   {
     Records records(folder.path());
     records.new_view();
@@ -170,7 +170,7 @@ TEST(RecordProof, WhatACrashCutsOffIsNoDamageUnlessTheRunGoesOnToItsEnd) {
 }
 
 TEST(RecordProof, ACoordinatorThatWasKilledAtOnceLeavesAnEmptyTerm) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   Records records(folder.path(), true);
   records.new_view();
   records.commit();
@@ -249,7 +249,7 @@ TEST(RecordProof, WhatIsNotSoIsSaid) {
        }},
   };
   for (const auto& one : cases) {
-    const ScratchFolder folder;
+    const TestFolder folder;
     Records records(folder.path());
     records.new_view();
     one.write(records, folder.path());

@@ -9,8 +9,8 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/term_journal.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -47,7 +47,7 @@ void leave_run(const fs::path& path, RunStatus status) {
 }
 
 TEST(RunFolder, ANewOneIsLaidOut) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   const fs::path path = scratch / "outputs/one";
   {
     const RunFolder folder = RunFolder::open(path, {}, kNow);
@@ -68,7 +68,7 @@ TEST(RunFolder, ANewOneIsLaidOut) {
 }
 
 TEST(RunFolder, TheRecordComesBack) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kFailed);
   const RunRecord record = look_at_run_folder(scratch.path()).record.value();
   EXPECT_EQ(record.status, RunStatus::kFailed);
@@ -80,7 +80,7 @@ TEST(RunFolder, TheRecordComesBack) {
 
 TEST(RunFolder, AnUnfinishedRunGoesOn) {
   for (const RunStatus status : {RunStatus::kRunning, RunStatus::kFailed, RunStatus::kStopped}) {
-    const ScratchFolder scratch;
+    const TestFolder scratch;
     leave_run(scratch.path(), status);
     const RunRecord before = look_at_run_folder(scratch.path()).record.value();
     put(scratch / "metrics.jsonl", "{}\n");
@@ -95,7 +95,7 @@ TEST(RunFolder, AnUnfinishedRunGoesOn) {
 }
 
 TEST(RunFolder, AnUnfinishedRunIsNotLostByChance) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kStopped);
   EXPECT_THAT(opening_error(scratch.path(), {.resume = false}),
               AllOf(HasSubstr("unfinished run (stopped)"), HasSubstr("--overwrite_output_dir")));
@@ -103,7 +103,7 @@ TEST(RunFolder, AnUnfinishedRunIsNotLostByChance) {
 }
 
 TEST(RunFolder, ACoordinatorOfAnEarlierStartIsWaitedFor) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kRunning);
   {
     const TermJournal journal(scratch.path(), 1);
@@ -115,7 +115,7 @@ TEST(RunFolder, ACoordinatorOfAnEarlierStartIsWaitedFor) {
 }
 
 TEST(RunFolder, ARecordIsPutBackAsItWas) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kStopped);
   const std::string before = read_file(scratch / "run.json", 1 << 16);
   const RunRecord record = *look_at_run_folder(scratch.path()).record;
@@ -125,7 +125,7 @@ TEST(RunFolder, ARecordIsPutBackAsItWas) {
 }
 
 TEST(RunFolder, AFinishedRunIsNeverOverwrittenUnasked) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kSucceeded);
   for (const bool resume : {true, false}) {
     EXPECT_THAT(opening_error(scratch.path(), {.resume = resume}),
@@ -135,7 +135,7 @@ TEST(RunFolder, AFinishedRunIsNeverOverwrittenUnasked) {
 }
 
 TEST(RunFolder, OverwritingRemovesWhatARunLeavesAndNothingElse) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   leave_run(scratch.path(), RunStatus::kSucceeded);
   fs::create_directories(scratch / "checkpoints/step-00000001");
   for (const char* name : {"metrics.jsonl", "adapter_model.safetensors", "model-00001-of-00002.safetensors",
@@ -157,7 +157,7 @@ TEST(RunFolder, OverwritingRemovesWhatARunLeavesAndNothingElse) {
 
 TEST(RunFolder, SomebodyElsesFolderIsRefusedAndLeftAsItWas) {
   for (const bool overwrite : {false, true}) {
-    const ScratchFolder scratch;
+    const TestFolder scratch;
     put(scratch / "thesis.tex", "x");
     EXPECT_THAT(opening_error(scratch.path(), {.overwrite = overwrite}), HasSubstr("found \"thesis.tex\""));
     EXPECT_EQ(std::distance(fs::directory_iterator(scratch.path()), fs::directory_iterator()), 1);
@@ -165,7 +165,7 @@ TEST(RunFolder, SomebodyElsesFolderIsRefusedAndLeftAsItWas) {
 }
 
 TEST(RunFolder, AStartThatDiedBeforeItsRecordIsANewOne) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   put(scratch / ".lock", "{\"pid\":1}");
   put(scratch / ".cadre-12-0.tmp", "{");
   EXPECT_EQ(RunFolder::open(scratch.path(), {}, kNow).opening(), Opening::kNew);
@@ -173,7 +173,7 @@ TEST(RunFolder, AStartThatDiedBeforeItsRecordIsANewOne) {
 }
 
 TEST(RunFolder, ASecondRunOnTheSameFolderIsToldThePid) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   const RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
   for (const OpeningOptions options :
        {OpeningOptions{}, OpeningOptions{.resume = false}, OpeningOptions{.overwrite = true}}) {
@@ -183,7 +183,7 @@ TEST(RunFolder, ASecondRunOnTheSameFolderIsToldThePid) {
 }
 
 TEST(RunFolder, TheLockGoesWithTheProcess) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t child = ::fork();
@@ -210,7 +210,7 @@ TEST(RunFolder, TheLockGoesWithTheProcess) {
 }
 
 TEST(RunFolder, PathsThatCannotBeAreTheUsersToMend) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   put(scratch / "file", "");
   EXPECT_THAT(opening_error(scratch / "file"), HasSubstr("expected a folder, found a file"));
   EXPECT_THAT(opening_error(scratch / "file/below"), HasSubstr("file/below"));
@@ -219,7 +219,7 @@ TEST(RunFolder, PathsThatCannotBeAreTheUsersToMend) {
 }
 
 TEST(RunFolder, ADamagedRecordIsNamed) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   const struct {
     const char *text, *expected;
   } cases[] = {{"", "not JSON"},

@@ -5,17 +5,17 @@
 
 #include <fstream>
 
-#include "scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
 
-bool is_empty(const ScratchFolder& folder) {
+bool is_empty(const TestFolder& folder) {
   return std::filesystem::is_empty(folder.path());
 }
 
 TEST(SharedFolder, AProofIsFoundInTheSameFolder) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const std::string proof = leave_folder_proof(folder.path(), "token");
   EXPECT_TRUE(find_folder_proof(folder.path(), "token", proof));
   EXPECT_TRUE(find_folder_proof(folder.path(), "token", proof)) << "looked for once more";
@@ -25,23 +25,23 @@ TEST(SharedFolder, AProofIsFoundInTheSameFolder) {
 }
 
 TEST(SharedFolder, AnotherFolderHasItNot) {
-  const ScratchFolder here, there;
+  const TestFolder here, there;
   EXPECT_FALSE(find_folder_proof(here.path(), "token", leave_folder_proof(there.path(), "token")));
 }
 
 TEST(SharedFolder, WhoDoesNotKnowTheTokenProvesNothing) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   EXPECT_FALSE(find_folder_proof(folder.path(), "token", leave_folder_proof(folder.path(), "another")));
 }
 
 TEST(SharedFolder, NothingIsLeftWhereThereIsNoFolder) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   EXPECT_EQ(leave_folder_proof(folder.path() / "none", "token"), "");
   EXPECT_FALSE(find_folder_proof(folder.path(), "token", ""));
 }
 
 TEST(SharedFolder, WhatIsNoProofIsNotLookedFor) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   std::ofstream(folder.path() / "run.json") << "{}";
   for (const char* proof :
        {"../run.json", "run.json", "0123456789abcdef/../run.json", "0123456789ABCDEF0123456789ABCDEF"}) {
@@ -53,7 +53,7 @@ TEST(SharedFolder, WhatIsNoProofIsNotLookedFor) {
 }
 
 TEST(SharedFolder, WhatTheDeadLeftIsRemoved) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   leave_folder_proof(folder.path(), "token");
   leave_folder_proof(folder.path(), "token");
   remove_folder_proofs(folder.path());

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 
@@ -33,7 +33,7 @@ class SmallDisk {
   bool make_read_only() { return ::mount("", path().c_str(), "", MS_REMOUNT | MS_RDONLY, nullptr) == 0; }
 
  private:
-  ScratchFolder folder_;
+  TestFolder folder_;
   bool mounted_ = false;
   std::string why_not_;
 };

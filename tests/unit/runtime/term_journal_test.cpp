@@ -10,7 +10,7 @@
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -44,7 +44,7 @@ TEST(TermJournal, EveryFlippedByteIsSeen) {
 }
 
 TEST(TermJournal, WhatAllTermsWroteIsKnown) {
-  ScratchFolder folder;
+  TestFolder folder;
   EXPECT_EQ(read_terms(folder.path()).last_term, 0U);
   {
     TermJournal first(folder.path(), 1);
@@ -136,7 +136,7 @@ TEST(TermHistory, AnEndThatNobodyHasHeardOfIsKnown) {
 }
 
 TEST(TermJournal, ATornLastLineIsLeftOut) {
-  ScratchFolder folder;
+  TestFolder folder;
   std::string whole;
   {
     TermJournal journal(folder.path(), 1);
@@ -159,7 +159,7 @@ TEST(TermJournal, ATornLastLineIsLeftOut) {
 }
 
 TEST(TermJournal, ATermHasOneCoordinator) {
-  ScratchFolder folder;
+  TestFolder folder;
   {
     TermJournal first(folder.path(), 1);
     EXPECT_THROW(TermJournal(folder.path(), 1), UserError);
@@ -171,7 +171,7 @@ TEST(TermJournal, ATermHasOneCoordinator) {
 }
 
 TEST(TermJournal, TheNewestTermSaysWhetherItsCoordinatorIsAlive) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   EXPECT_FALSE(is_coordinator_alive(scratch.path()));
   {
     const TermJournal journal(scratch.path(), 1);
@@ -181,7 +181,7 @@ TEST(TermJournal, TheNewestTermSaysWhetherItsCoordinatorIsAlive) {
 }
 
 TEST(TermJournal, WhatWasAllocatedAheadIsGivenBack) {
-  const ScratchFolder scratch;
+  const TestFolder scratch;
   struct stat info = {};
   {
     TermJournal journal(scratch.path(), 1);

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "runtime/files.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::runtime {
 namespace {
@@ -28,7 +28,7 @@ unsigned touch_all(std::span<const std::byte> bytes) {
   return result;
 }
 
-void touch_a_cut_file_among_others(const ScratchFolder& folder) {
+void touch_a_cut_file_among_others(const TestFolder& folder) {
   end_with_a_word_on_cut_files();
   { const MappedFile earlier(folder / "whole"); }  // its place is taken by the next
   MappedFile opened(folder / "cut");
@@ -43,7 +43,7 @@ void touch_a_cut_file_among_others(const ScratchFolder& folder) {
 
 TEST(CutFilesDeathTest, NameTheFile) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "cut", std::string(100000, 'x'));
   put(folder / "whole", std::string(100000, 'x'));
   EXPECT_EXIT(touch_a_cut_file_among_others(folder), testing::ExitedWithCode(1),
@@ -62,7 +62,7 @@ void touch_a_cut_file_that_is_not_ours(const fs::path& path) {
 TEST(CutFilesDeathTest, LeaveOtherBusErrorsAlone) {
   if (kSanitizerTakesSignals) GTEST_SKIP() << "the sanitizer reports SIGBUS in its own way";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const ScratchFolder folder;
+  const TestFolder folder;
   put(folder / "file", std::string(100000, 'x'));
   EXPECT_EXIT(touch_a_cut_file_that_is_not_ours(folder / "file"), testing::KilledBySignal(SIGBUS), "^$");
 }

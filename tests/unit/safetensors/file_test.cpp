@@ -7,7 +7,7 @@
 
 #include "runtime/cut_files.h"
 #include "runtime/error.h"
-#include "tests/unit/runtime/scratch_folder.h"
+#include "tests/unit/runtime/test_folder.h"
 #include "trainer/safetensors/writer.h"
 
 namespace cadre::safetensors {
@@ -131,7 +131,7 @@ TEST(Safetensors, RefusesMalformedFiles) {
 }
 
 TEST(Safetensors, MapsAFile) {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   runtime::put(folder / "m.safetensors", file_of(spec("U8", "[4]", "[0,4]"), "1234"));
   File file(folder / "m.safetensors");
   ASSERT_NE(file.find("a"), nullptr);
@@ -152,7 +152,7 @@ unsigned touch_a_cut_tensor(const std::filesystem::path& path) {
 
 TEST(SafetensorsFileDeathTest, IsNamedWhenItIsCutAfterItWasOpened) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   const std::string content(50000, 'x');
   write(folder / "model.safetensors", {{"a", {Dtype::kU8, {50000}, std::as_bytes(std::span(content))}}});
   // The sum is used, so that the bytes are read.

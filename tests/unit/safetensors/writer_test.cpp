@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/small_disk.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::safetensors {
 namespace {
@@ -22,7 +22,7 @@ std::vector<NamedTensor> sample() {
 }
 
 TEST(SafetensorsWriter, WritesWhatIsReadBack) {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   write(folder / "m", sample(), {{"format", "pt"}, {"note", "é\"\\"}});
   const File file(folder / "m");
   EXPECT_EQ(file.metadata().at("note"), "é\"\\");
@@ -39,7 +39,7 @@ TEST(SafetensorsWriter, WritesWhatIsReadBack) {
 }
 
 TEST(SafetensorsWriter, GivesTheSameBytesInAnyOrder) {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   std::vector<NamedTensor> tensors = sample();
   write(folder / "one", tensors);
   std::reverse(tensors.begin(), tensors.end());
@@ -51,7 +51,7 @@ TEST(SafetensorsWriter, GivesTheSameBytesInAnyOrder) {
 }
 
 TEST(SafetensorsWriter, AsksForBytesWhenTheirTurnComes) {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   std::vector<std::string> asked;
   std::string buffer;
   write(folder / "m", {{"z", Dtype::kU8, {2}}, {"y", Dtype::kF32, {1}}}, [&](const PlannedTensor& planned) {
@@ -64,7 +64,7 @@ TEST(SafetensorsWriter, AsksForBytesWhenTheirTurnComes) {
 }
 
 TEST(SafetensorsWriter, ChecksItsCaller) {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   const std::vector<std::vector<NamedTensor>> cases{
       {tensor("a", Dtype::kU8, {3}, kThree), tensor("a", Dtype::kF32, {2}, kEight)},
       {tensor("a", Dtype::kU8, {4}, kThree)},

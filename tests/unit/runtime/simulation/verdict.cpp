@@ -8,8 +8,8 @@
 #include "runtime/match.h"
 #include "runtime/record_proof.h"
 #include "runtime/run_course.h"
-#include "tests/unit/runtime/scratch_folder.h"
 #include "tests/unit/runtime/simulation/simulated_cluster.h"
+#include "tests/unit/runtime/test_folder.h"
 
 namespace cadre::simulation {
 
@@ -112,7 +112,7 @@ void SimulatedCluster::check_end() {
 }
 
 void SimulatedCluster::check_records() {
-  const runtime::ScratchFolder folder;
+  const runtime::TestFolder folder;
   disk_.write_into(folder.path());
   std::uint64_t micro_batches = 0;
   for (std::uint64_t step = 0; step < workload().epochs.front().steps; ++step) {
