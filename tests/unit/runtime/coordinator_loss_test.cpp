@@ -5,36 +5,13 @@
 
 #include "runtime/complaints.h"
 #include "runtime/placement.h"
-#include "tests/unit/runtime/simulated_world.h"
+#include "tests/unit/runtime/lossy_runs.h"
 
 namespace cadre::runtime {
 namespace {
 
 using testing::Contains;
-using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr std::uint64_t kSteps = 6;
-
-CoordinatorOptions options_for(std::size_t ranks, bool keep_state) {
-  return {.run_id = "a run",
-          .expected_ranks = ranks,
-          .policy = {.eval_every = 3, .save_every = 2, .max_grad_norm = 1},
-          .keep_state = keep_state,
-          .checkpoints = "/run/checkpoints"};
-}
-
-SimulatedWorld world_of(std::size_t ranks, bool keep_state, std::uint64_t seed) {
-  SimulatedWorld world(options_for(ranks, keep_state), workload_of(kSteps, 8), seed);
-  for (Rank rank = 0; rank < ranks; ++rank) world.start_rank(rank);
-  return world;
-}
-
-void expect_success(const SimulatedWorld& world) {
-  ASSERT_TRUE(world.finished.has_value());
-  EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
-  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
-}
 
 struct Case {
   bool keep_state;
@@ -179,85 +156,6 @@ TEST(CoordinatorRecovery, AllHoldersOfAChunkLostTogetherIsARollback) {
   EXPECT_EQ(world.rollbacks[0].generation, 1U);
 }
 
-// A rank may be lost when it has written its shard, and others have not even heard that they shall.
-TEST(CoordinatorRecovery, ASnapshotThatNotAllHaveBegunIsTakenAgain) {
-  for (const Rank slow : {1, 2}) {
-    SimulatedWorld world = world_of(3, true, 1);
-    world.run([&](SimulatedWorld& w) {
-      if (w.done() == 1) w.gathering = {slow};
-    });
-    EXPECT_FALSE(world.finished);
-    EXPECT_EQ(world.done(), 2U);
-    world.gathering.clear();
-    world.kill(0);
-    world.run();
-    expect_success(world);
-    EXPECT_TRUE(world.rollbacks.empty());
-    EXPECT_THAT(world.events, Contains("checkpoint 2"));
-  }
-}
-
-// What some have written of it goes first: on a disk that is full the result needs the room.
-TEST(CoordinatorRecovery, ACheckpointIsGivenUpWhenEveryRankHasToldOfItsShard) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    SimulatedWorld world = world_of(3, true, seed);
-    std::size_t shards = 0;
-    world.writing = [&](Rank rank, std::uint64_t step) {
-      shards += step == kSteps;
-      return step == kSteps && rank != 1 ? "no space left on device" : "";
-    };
-    world.publishes_at_once = false;
-    world.run();
-    while (!world.finished) {
-      if (world.done() == kSteps) {
-        EXPECT_EQ(shards, 3U);
-        EXPECT_EQ(std::count(world.orders.begin(), world.orders.end(), "write 6"), 0);
-      }
-      world.publish_pending();
-      world.run();
-    }
-    expect_success(world);
-    EXPECT_EQ(std::count(world.events.begin(), world.events.end(), "checkpoint_failed 6"), 1);
-  }
-}
-
-// Its parameters are the result, and nobody has them any more.
-TEST(CoordinatorRecovery, ALossBeforeTheBestStepIsOnTheDiskIsARollback) {
-  for (const bool counts : {false, true}) {
-    CoordinatorOptions options = options_for(3, true);
-    options.policy.patience = counts ? 9 : 0;
-    SimulatedWorld world(options, workload_of(kSteps, 8));
-    world.validation_loss = [](std::uint64_t step) { return step == 3 ? 1.0 : 10.0; };
-    for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
-    bool killed = false;
-    world.run([&](SimulatedWorld& w) {
-      w.slow_disks = w.done() == 3 && !killed ? std::set<Rank>{1} : std::set<Rank>{};
-      if (w.done() == 5 && !std::exchange(killed, true)) w.kill(1);
-    });
-    ASSERT_TRUE(world.finished.has_value());
-    EXPECT_EQ(world.result_parameters, world.expected_parameters(counts ? 3 : kSteps));
-    EXPECT_EQ(world.rollbacks.size(), counts ? 1U : 0U);
-  }
-}
-
-TEST(CoordinatorRecovery, WhatWasDamagedSinceItWasPublishedIsNotGoneBackTo) {
-  for (const std::set<std::uint64_t>& damaged : {std::set<std::uint64_t>{4}, {2, 3, 4}}) {
-    SimulatedWorld world = world_of(4, true, 3);
-    bool killed = false;
-    world.run([&](SimulatedWorld& w) {
-      if (w.done() < 5 || w.checkpoints.count(4) == 0 || std::exchange(killed, true)) return;
-      w.damaged = damaged;
-      for (const Rank rank : {0, 1, 3}) w.kill(rank);
-    });
-    expect_success(world);
-    ASSERT_EQ(world.rollbacks.size(), 1U);
-    EXPECT_EQ(world.rollbacks[0].step, damaged.size() == 1 ? 3U : 0U);
-    EXPECT_EQ(world.rollbacks[0].from_start, damaged.size() > 1);
-    EXPECT_THAT(world.checkpoints, Contains(4U)) << "it was taken again";
-    EXPECT_THAT(world.damaged, testing::IsEmpty());
-  }
-}
-
 // Both reach the coordinator. A new view may bring their connection back; if not, one goes.
 TEST(CoordinatorRecovery, OfTwoThatDoNotReachEachOtherOneGoes) {
   for (const bool back : {true, false}) {
@@ -400,27 +298,6 @@ TEST(CoordinatorRecovery, ARankThatComesBackIsAdmittedWithoutLosingAStep) {
   EXPECT_EQ(world.coordinator().view().members[1].incarnation, 2U);
 }
 
-// The loss of another took the word away in which a survivor was asked for its shard: it was gathering and never came
-// to it.
-TEST(CoordinatorRecovery, ACheckpointThatASurvivorNeverBeganIsTakenAgain) {
-  CoordinatorOptions options = options_for(3, true);
-  options.policy = {.save_every = 2};
-  SimulatedWorld world(options, workload_of(kSteps, 8, 1));
-  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
-  bool killed = false;
-  world.run([&](SimulatedWorld& w) {
-    if (w.done() != 2 || std::exchange(killed, true)) return;
-    // Of the only chunk.
-    const std::uint32_t owner = place(w.coordinator().view(), 1, 2).owner_of(0);
-    std::erase_if(w.rank(owner)->outbox,
-                  [](const MemberMessage& message) { return std::holds_alternative<ShardWritten>(message); });
-    w.kill(owner == 2 ? 1 : 2);
-  });
-  expect_success(world);
-  EXPECT_TRUE(killed);
-  EXPECT_EQ(world.checkpoints, (std::set<std::uint64_t>{2, 4, 6}));
-}
-
 TEST(CoordinatorRecovery, WithoutACheckpointNobodyJoins) {
   SimulatedWorld world = world_of(3, true, 1);
   world.publishing = [](std::uint64_t) { return "the disk is full"; };
@@ -433,70 +310,6 @@ TEST(CoordinatorRecovery, WithoutACheckpointNobodyJoins) {
   });
   expect_success(world);
   EXPECT_EQ(world.commits.back().ranks, 2U);
-}
-
-// A relay is no rank: with it nobody is lost, whatever was on its way, and no step is done again.
-TEST(CoordinatorRelays, ARelayMayDieAtAnyPoint) {
-  const std::set<Rank> behind = {0, 2, 3};
-  for (std::size_t at = 0;; ++at) {
-    SCOPED_TRACE(testing::Message() << "the relay dies after " << at << " messages");
-    SimulatedWorld world = world_of(4, true, at);
-    std::size_t delivered = 0;
-    bool died = false;
-    world.run([&](SimulatedWorld& w) {
-      if (delivered++ != at || w.finished) return;
-      died = true;
-      w.lose_relay(behind);
-    });
-    if (!died) {
-      EXPECT_GT(at, 100U);
-      break;
-    }
-    expect_success(world);
-    for (const std::string& event : world.events) EXPECT_FALSE(event.starts_with("lost")) << event;
-    EXPECT_THAT(world.warnings, testing::Not(Contains(HasSubstr("is lost"))));
-    ASSERT_EQ(world.alive(), 4U);
-    for (Rank rank = 0; rank < 4; ++rank) EXPECT_EQ(world.rank(rank)->incarnation, 1U) << rank;
-  }
-}
-
-// Together with a rank, and again before all are back.
-TEST(CoordinatorRelays, RelaysAndRanksMayDieOneAfterTheOther) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    SimulatedWorld world = world_of(5, true, seed);
-    std::mt19937_64 random(seed);
-    std::size_t faults = 0;
-    bool killed = false;
-    world.run([&](SimulatedWorld& w) {
-      if (w.coordinator().view().size() == 0 || w.finished || faults >= 5 || random() % 20 != 0) return;
-      ++faults;
-      if (!killed && random() % 3 == 0) {
-        killed = true;
-        w.kill(1);
-      } else {
-        w.lose_relay({0, 2, 3});
-      }
-    });
-    expect_success(world);
-    EXPECT_EQ(world.alive(), killed ? 4U : 5U);
-  }
-}
-
-TEST(CoordinatorRelays, WhoDoesNotComeBackIsLost) {
-  SimulatedWorld world = world_of(4, true, 3);
-  bool died = false;
-  world.run([&](SimulatedWorld& w) {
-    if (w.done() != 3 || std::exchange(died, true)) return;
-    w.lose_relay({1, 2});
-    w.silent = {2};
-  });
-  EXPECT_FALSE(world.finished.has_value());
-  world.pass(std::chrono::milliseconds(4000));
-  world.run();
-  expect_success(world);
-  EXPECT_THAT(world.warnings, Contains("rank 2 is lost: silent for 3 s"));
-  EXPECT_EQ(world.rank(1)->incarnation, 1U);
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <utility>
 
-#include "tests/unit/runtime/simulated_world.h"
+#include "tests/unit/runtime/lossy_runs.h"
 
 namespace cadre::runtime {
 namespace {
@@ -13,18 +14,13 @@ namespace {
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kSteps = 6;
 constexpr Rank kRanks = 3;
 
 SimulatedWorld world_of(std::size_t min_ranks, std::uint64_t seed) {
-  SimulatedWorld world({.run_id = "a run",
-                        .expected_ranks = kRanks,
-                        .min_ranks = min_ranks,
-                        .policy = {.eval_every = 3, .save_every = 2, .max_grad_norm = 1},
-                        .rejoin_wait = seconds(60),
-                        .keep_state = true,
-                        .checkpoints = "/run/checkpoints"},
-                       workload_of(kSteps, 8), seed);
+  CoordinatorOptions options = options_for(kRanks, true);
+  options.min_ranks = min_ranks;
+  options.rejoin_wait = seconds(60);
+  SimulatedWorld world(std::move(options), workload_of(kSteps, 8), seed);
   for (Rank rank = 0; rank < kRanks; ++rank) world.start_rank(rank);
   return world;
 }
@@ -57,9 +53,7 @@ TEST(CoordinatorShortage, AllMayBeLostAgainAndAgainAndComeBack) {
         world.run(disturb);
         if (!world.finished) start_missing(world);
       }
-      ASSERT_TRUE(world.finished.has_value());
-      ASSERT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
-      ASSERT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+      expect_success(world);
       rollbacks += world.rollbacks.size();
     }
   }
