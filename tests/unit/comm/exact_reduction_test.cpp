@@ -12,13 +12,13 @@
 #include <random>
 
 #include "comm/all_gather.h"
+#include "tests/unit/comm/step_nodes.h"
 #include "tests/unit/comm/transport_world.h"
 
 namespace cadre::comm {
 namespace {
 
 using runtime::Range;
-using Nodes = std::vector<std::vector<Range>>;
 
 // Ten chunks, the last one short.
 constexpr runtime::ChunkSpace kSpace{.elements = 9 * 32 + 7, .chunk_elements = 32};
@@ -55,34 +55,6 @@ class Step {
  private:
   std::vector<std::vector<float>> gradients_;
 };
-
-// What ranks contribute when nothing has happened: fewer micro-batches than ranks leave some without.
-Nodes even_shares(std::uint32_t micro_batches, std::size_t members) {
-  Nodes nodes;
-  for (const Range& share : runtime::share_out(micro_batches, members)) {
-    nodes.push_back(runtime::whole_subtrees(share, micro_batches));
-  }
-  return nodes;
-}
-
-// What they contribute after view changes: nodes of any size, held by anybody, in any order.
-Nodes scattered(std::uint32_t micro_batches, std::size_t members, std::mt19937& generator) {
-  Nodes nodes(members);
-  std::vector<Range> left = {{0, micro_batches}};
-  while (!left.empty()) {
-    const Range node = left.back();
-    left.pop_back();
-    if (node.size() > 1 && generator() % 3 != 0) {
-      const std::uint32_t middle = node.begin + runtime::split_of(node.size());
-      left.push_back({node.begin, middle});
-      left.push_back({middle, node.end});
-    } else {
-      nodes[generator() % members].push_back(node);
-    }
-  }
-  for (auto& of_member : nodes) std::shuffle(of_member.begin(), of_member.end(), generator);
-  return nodes;
-}
 
 // Counts what its member sends to those on other hosts.
 class Counting final : public Communicator {

@@ -8,38 +8,12 @@
 #include <random>
 
 #include "comm/reduction_tree.h"
+#include "tests/unit/comm/step_nodes.h"
 
 namespace cadre::comm {
 namespace {
 
 using runtime::Range;
-using Nodes = std::vector<std::vector<Range>>;
-
-Nodes even_shares(std::uint32_t micro_batches, std::size_t members) {
-  Nodes nodes;
-  for (const Range& share : runtime::share_out(micro_batches, members)) {
-    nodes.push_back(runtime::whole_subtrees(share, micro_batches));
-  }
-  return nodes;
-}
-
-// Nodes that tile the tree, cut and dealt at random.
-Nodes scattered(std::uint32_t micro_batches, std::size_t members, std::mt19937& generator) {
-  Nodes nodes(members);
-  std::vector<Range> left = {{0, micro_batches}};
-  while (!left.empty()) {
-    const Range node = left.back();
-    left.pop_back();
-    if (node.size() == 1 || generator() % 3 == 0) {
-      nodes[generator() % members].push_back(node);
-      continue;
-    }
-    const std::uint32_t middle = node.begin + runtime::split_of(node.size());
-    left.push_back({node.begin, middle});
-    left.push_back({middle, node.end});
-  }
-  return nodes;
-}
 
 std::vector<std::uint32_t> random_hosts(std::size_t members, std::mt19937& generator) {
   const std::size_t hosts = 1 + generator() % members;
