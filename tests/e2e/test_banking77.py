@@ -3,12 +3,11 @@
 import csv
 import datetime
 import json
-import pathlib
 import random
 import re
-import tempfile
 import unittest
 
+from in_folder import InFolder
 from program import (CADRE, DATA, DONE, FAILED, cadre, checkpoints, flip_byte, needs_data, read_json, read_lines, sha256, shards,
                      write_config)
 
@@ -28,12 +27,10 @@ def shuffled(name, seed):
 
 
 @needs_data("banking77", "stories260k_hf")
-class Banking77Test(unittest.TestCase):
+class Banking77Test(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.run_folder = cls.folder / "run"
         for name, rows in (("train", shuffled("train.csv", 77)), ("held", shuffled("test.csv", 78)[:200])):
             (cls.folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -7,10 +7,10 @@ import pty
 import re
 import signal
 import subprocess
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
                      sha256, write_config)
 from tiny_base import full, lora
@@ -19,12 +19,10 @@ VERBS = ("train", "generate", "merge", "verify", "status", "stop", "doctor", "in
 NOT_BUILT_YET = ("plan", "check", "eval")
 
 
-class CommandLineTest(unittest.TestCase):
+class CommandLineTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(40))
         cls.config = write_config(cls.folder / "config.yaml",

@@ -3,13 +3,12 @@ themselves, and the run ends as if nothing had happened."""
 
 import contextlib
 import os
-import pathlib
 import re
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, Live, checkpoints, losses, read_lines, sha256, write_config
 
 
@@ -29,12 +28,10 @@ def windows(run):
     return [(line["step"], line["tokens"]) for line in read_lines(run / "metrics.jsonl") if "tokens" in line]
 
 
-class CoordinatorTest(unittest.TestCase):
+class CoordinatorTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
         cls.undisturbed = cls.train("undisturbed", 3, [])

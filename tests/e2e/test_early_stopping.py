@@ -1,20 +1,17 @@
 """Patience ends a run, its result is the best step's, and the records say which."""
 
-import pathlib
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, Live, cadre, checkpoints, flip_byte, read_json, read_lines, sha256, shards, wait_until, write_config
 from tiny_base import full, lora
 
 
-class EarlyStoppingTest(unittest.TestCase):
+class EarlyStoppingTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         # Few rows, learnt by heart: the loss on others falls first and rises then.
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(8, longest=6))

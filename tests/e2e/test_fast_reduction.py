@@ -1,20 +1,17 @@
 """`reduction: fast`: the same training, added in an order that depends on the number of ranks."""
 
-import pathlib
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, cadre, losses, sha256, write_config
 from tiny_base import full
 
 
-class FastReductionTest(unittest.TestCase):
+class FastReductionTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 

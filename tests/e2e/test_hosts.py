@@ -4,10 +4,10 @@ The relay is killed in the middle of a run: nobody is lost with it, and the run 
 import os
 import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, Live, losses, read_lines, sha256, wait_until, write_config
 
 
@@ -17,12 +17,10 @@ def processors(pid):
             if not (thread / "comm").read_text().startswith("jemalloc")]
 
 
-class HostsTest(unittest.TestCase):
+class HostsTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 

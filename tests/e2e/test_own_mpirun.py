@@ -2,14 +2,13 @@
 it is with `--ranks N`."""
 
 import os
-import pathlib
 import signal
 import subprocess
-import tempfile
 import unittest
 
+from in_folder import InFolder
 from many_ranks import Scene, bits
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, RESUMABLE, USER_MUST_MEND, Ended, Live, cadre, marked,
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, RESUMABLE, USER_MUST_MEND, Live, cadre, marked,
                      read_json, read_lines, wait_until, write_config)
 
 STEPS = 24  # some of them are still to be done when mpirun has waited for its second
@@ -34,12 +33,10 @@ class Started(Live):
         wait_until(lambda: not marked(self.mark))
 
 
-class OwnMpirunTest(unittest.TestCase):
+class OwnMpirunTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.scene = Scene(cls.folder)
         config, cls.launched = cls.config("launched")
         assert cadre("train", config, "--ranks", 3).code == DONE

@@ -7,6 +7,7 @@ import socket
 import tempfile
 import unittest
 
+from in_folder import InFolder
 from many_ranks import Scene, bits
 from program import (DATA, DONE, FAILED, RESUMABLE, Live, cadre, checkpoints, needs_data, read_json, read_lines, shards,
                      write_config)
@@ -14,12 +15,10 @@ from program import (DATA, DONE, FAILED, RESUMABLE, Live, cadre, checkpoints, ne
 RANKS = (2, 3, 4, 7, 8)
 
 
-class RanksTest(unittest.TestCase):
+class RanksTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.scene = Scene(cls.folder)
         cls.references = {}
 

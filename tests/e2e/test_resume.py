@@ -5,10 +5,10 @@ import json
 import os
 import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import (DONE, RESUMABLE, USER_MUST_MEND, Live, cadre, checkpoints, flip_byte, ledger, losses,
                      marked, read_json, read_lines, sha256, shards, wait_until, write_config)
 from tiny_base import full, lora
@@ -26,12 +26,10 @@ def has_lock(run, process):
     return f'"pid":{process.pid},' in (run / ".lock").read_text()
 
 
-class ResumeTest(unittest.TestCase):
+class ResumeTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         # Three steps an epoch, so that the runs cross into a second and a third.
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(260))

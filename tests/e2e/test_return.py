@@ -1,11 +1,10 @@
 """A lost rank is started again, comes back and takes its share; one that is lost again and again is left out."""
 
 import os
-import pathlib
 import signal
-import tempfile
 import unittest
 
+from in_folder import InFolder
 from many_ranks import Scene, bits
 from program import DONE, Live, cadre, read_lines, write_config
 
@@ -13,12 +12,10 @@ from program import DONE, Live, cadre, read_lines, write_config
 STEPS = 400
 
 
-class ReturnTest(unittest.TestCase):
+class ReturnTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.scene = Scene(cls.folder)
 
     def config(self, name):

@@ -1,21 +1,18 @@
 """The same run gives the same bits: again, in another folder, on more threads, with gradient checkpointing, and from the
 prepared cache."""
 
-import pathlib
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, cadre, ledger, losses, sha256, write_config
 from tiny_base import full, lora
 
 
-class SameBitsTest(unittest.TestCase):
+class SameBitsTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 

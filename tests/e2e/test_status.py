@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, FAILED, RESUMABLE, Live, cadre, flip_byte, losses, read_lines, sha256, write_config
 
 
@@ -17,12 +17,10 @@ def status(run):
     return json.loads(ended.out)
 
 
-class StatusTest(unittest.TestCase):
+class StatusTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 

@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, Live, cadre, read_lines, sha256, write_config
 from tiny_base import lora
 
@@ -27,12 +27,10 @@ def end_of(span):
     return span["ts"] + span["dur"]
 
 
-class TraceTest(unittest.TestCase):
+class TraceTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(100))
 

@@ -1,12 +1,11 @@
 """Gradients that are summed where they are computed (zero_stage 1) or at their owners, in rounds (zero_stage 2): the
 same bits on any number of ranks."""
 
-import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, RESUMABLE, Live, cadre, losses, read_lines, sha256, write_config
 from tiny_base import full, lora
 
@@ -15,12 +14,10 @@ SHAPE = {**tiny_base.CONFIG, "hidden_size": 64, "intermediate_size": 256, "num_h
 STEPS, MICRO_BATCHES = 4, 7
 
 
-class ZeroStagesTest(unittest.TestCase):
+class ZeroStagesTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base", SHAPE)
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 
