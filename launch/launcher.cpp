@@ -204,6 +204,10 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
   Boot boot = callbacks_.rank_boot(number, first_rank, endpoints_);
   boot.first_on_host = place.before;
   boot.ranks_on_host = place.ranks;
+  const std::string scratch = scratch_.of_island(number);
+  auto environment = plan_.environment;
+  // Another host has not this folder: for what mpirun itself makes here, and ssh does not hand it on.
+  if (!is_local && !scratch.empty()) environment.emplace_back("TMPDIR", scratch);
   seat.process = std::make_unique<IslandProcess>(
       io_,
       IslandProcess::Options{.first_rank = first_rank,
@@ -212,9 +216,9 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
                                          .ranks = spec.ranks,
                                          .rank_command = plan_.rank,
                                          .variables = names_of(plan_.environment),
-                                         .scratch = is_local ? scratch_.of_island(number) : "",
+                                         .scratch = is_local ? scratch : "",
                                          .is_root = geteuid() == 0},
-                             .environment = plan_.environment},
+                             .environment = std::move(environment)},
       logs_,
       IslandProcess::Callbacks{
           .booted = [&seat] { seat.boot_timer->cancel(); },

@@ -89,7 +89,9 @@ class Hosts:
             cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
         script = pathlib.Path(folder) / f"remote_shell-{self.key}"
-        script.write_text("#!/bin/sh\nhost=$1\nshift\ncase $host in\n" + "\n".join(cases) +
+        # As with ssh, nothing of this machine's environment counts there; a test may give hosts a TMPDIR.
+        script.write_text("#!/bin/sh\nhost=$1\nshift\nunset TMPDIR\n"
+                          "[ -z \"$HOSTS_TMPDIR\" ] || export TMPDIR=\"$HOSTS_TMPDIR\"\ncase $host in\n" + "\n".join(cases) +
                           "\n*)\n  echo \"remote_shell: no host $host\" >&2\n  exit 255 ;;\nesac\n")
         script.chmod(0o755)
         return script

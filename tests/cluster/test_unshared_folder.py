@@ -18,7 +18,7 @@ class UnsharedFolderTest(Training):
         # Where the ranks' copies lie for as long as they are read.
         self.copies = self.scratch / f"copies-{self.id().split('.')[-1]}"
         self.copies.mkdir()
-        self.enterContext(mock.patch.dict(program.ENVIRONMENT, {"TMPDIR": str(self.copies)}))
+        self.enterContext(mock.patch.dict(program.ENVIRONMENT, {"HOSTS_TMPDIR": str(self.copies)}))
 
     def check_end(self, live, run, *code):
         ended = super().check_end(live, run, *code)
