@@ -8,4 +8,8 @@ struct Match : Cases... {
   using Cases::operator()...;
 };
 
+// Said for Clang 16, which does not deduce it by itself.
+template <typename... Cases>
+Match(Cases...) -> Match<Cases...>;
+
 }  // namespace cadre::runtime

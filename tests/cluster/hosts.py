@@ -6,6 +6,7 @@ import pathlib
 import secrets
 import shutil
 import subprocess
+import threading
 
 
 def why_not():
@@ -28,9 +29,9 @@ def why_not():
 class Hosts:
     """with Hosts(["a", "b"]) as hosts: addresses, and the environment in which mpirun and names reach them."""
 
-    def __init__(self, names, network="10.213.77"):
+    def __init__(self, names):
         self.names = names
-        self.network = network
+        self.network = None  # its first three bytes, once it is made
         self.key = secrets.token_hex(3)  # interface names have 15 bytes
 
     def __enter__(self):
@@ -60,7 +61,9 @@ class Hosts:
     def make(self):
         bridge = f"cb{self.key}"
         ip("link", "add", bridge, "type", "bridge")
-        ip("addr", "add", f"{self.network}.1/24", "dev", bridge)
+        with CHOICE:
+            self.network = unused_network()
+            ip("addr", "add", f"{self.network}.1/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for name in self.names:
             space, outer = self.namespace(name), f"cv{self.key}{name}"
@@ -97,5 +100,14 @@ class Hosts:
         return script
 
 
+CHOICE = threading.Lock()
+
+
+def unused_network():
+    """By chance: other tests choose too, and a killed one leaves its bridge."""
+    used = ip("-4", "addr").stdout.decode()
+    return secrets.choice([network for network in (f"10.213.{number}" for number in range(256)) if f" {network}." not in used])
+
+
 def ip(*words, check=True):
-    subprocess.run(["ip", *words], check=check, capture_output=True, timeout=20)
+    return subprocess.run(["ip", *words], check=check, capture_output=True, timeout=20)

@@ -2,7 +2,6 @@
 it leaves. Every process of a run carries a mark in its environment, by which all are found."""
 
 import functools
-import itertools
 import json
 import os
 import pathlib
@@ -70,9 +69,6 @@ def options_of(layout, hosts):
     return ["--hosts", f"localhost:{islands[0]},{socket.gethostname()}:{islands[1]}"]
 
 
-NETWORKS = itertools.count()
-
-
 class Hung(Exception):
     pass
 
@@ -98,7 +94,7 @@ class Disturbed:
         self.said = ""
         self.fired = set()
         self.is_mounted = False
-        self.hosts = Hosts(["a", "b"], network=f"10.213.{100 + next(NETWORKS) % 100}") if ":" in scenario.layout else None
+        self.hosts = Hosts(["a", "b"]) if ":" in scenario.layout else None
 
     # ---- the run
 
@@ -140,7 +136,7 @@ class Disturbed:
     def start(self, config):
         self.starts += 1
         if self.starts > MOST_STARTS:
-            raise Wrong(f"not done after {MOST_STARTS} starts: {self.said[-500:]}")
+            raise Wrong(f"not done after {MOST_STARTS} starts: {last_lines(self.said)}")
         words = self.arena.folder / f"{self.run.name}.txt"
         with open(words, "ab") as out:
             process = subprocess.Popen([str(CADRE), "train", str(config), *options_of(self.scenario.layout, self.hosts)],
@@ -155,7 +151,7 @@ class Disturbed:
             time.sleep(0.02)
         code = process.returncode
         if code != 0 and not self.scenario.may_end:
-            raise Wrong(f"ended with {code}: {self.said[-500:]}")
+            raise Wrong(f"ended with {code}: {last_lines(self.said)}")
         return code
 
     def left(self):
@@ -347,6 +343,11 @@ def send(pid, number):
         os.kill(pid, number)
     except ProcessLookupError:
         pass
+
+
+def last_lines(words):
+    """The last first, since a record is cut."""
+    return "; ".join(reversed(words.strip().splitlines()[-4:]))
 
 
 def read(path):
