@@ -61,7 +61,7 @@ class TwoHostsTest(unittest.TestCase):
     def test_host_that_cannot_be_reached(self):
         run = self.start(f"{self.hosts.network}.200:1", FAKE_RANKS=1)
         reason = self.check_end(run, 1)["reason"]
-        self.assertIn("rank 0 on 10.213.77.200 did not start: mpirun ended with exit code", reason)
+        self.assertIn(f"rank 0 on {self.hosts.network}.200 did not start: mpirun ended with exit code", reason)
         self.assertIn("remote_shell: no host", reason)
 
     def test_host_that_is_no_host(self):
