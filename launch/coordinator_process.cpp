@@ -36,6 +36,7 @@ CoordinatorProcess::CoordinatorProcess(boost::asio::io_context& io, Options opti
       listeners_(listeners),
       logs_(logs),
       callbacks_(std::move(callbacks)),
+      watch_(io),
       report_lines_(kLongestReport) {}
 
 void CoordinatorProcess::start() {
@@ -65,9 +66,31 @@ void CoordinatorProcess::start() {
   report_ = std::make_unique<PipeReader>(
       io_, std::move(report.read),
       [this](std::string_view bytes) {
+        if (heard_) heard_ = std::chrono::steady_clock::now();
         report_lines_.take(bytes, [this](const std::string& line) { take_report(line); });
       },
       [this] { boost::asio::post(io_, [this] { look(); }); });  // which may replace this reader
+  heard_.reset();
+  watch();
+}
+
+// One that is stopped holds its sockets, its journal and the ranks: it is ended, and the next term begins.
+void CoordinatorProcess::watch() {
+  const std::chrono::milliseconds pause = options_.silence / 8;
+  watch_.expires_after(pause);
+  watch_.async_wait([this, pause, began = std::chrono::steady_clock::now()](const boost::system::error_code& error) {
+    if (error || is_final_) return;
+    const auto now = std::chrono::steady_clock::now();
+    // This process itself may have been stopped; what has come meanwhile is read first.
+    if (heard_ && now - began > 2 * pause) heard_ = now;
+    if (heard_ && now - *heard_ > options_.silence && is_live() && result_.empty()) {
+      logs_.launcher(runtime::say("coordinator of term ", term_, " has said nothing for ",
+                                  options_.silence.count() / 1000.0, " s and is killed"));
+      process_->signal_group(SIGKILL);
+      return;
+    }
+    watch();
+  });
 }
 
 void CoordinatorProcess::take_report(const std::string& line) {
@@ -75,6 +98,10 @@ void CoordinatorProcess::take_report(const std::string& line) {
   const boost::json::value value = boost::json::parse(line, error);
   if (error || !value.is_object()) {
     logs_.launcher("the coordinator reported what is no JSON object; it was left out");
+    return;
+  }
+  if (value.get_object().contains("alive")) {
+    heard_ = std::chrono::steady_clock::now();
     return;
   }
   const boost::json::value* result = value.get_object().if_contains("result");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
@@ -35,6 +36,9 @@ struct CoordinatorLife {
 
 inline constexpr std::chrono::milliseconds kShortLife{2000};
 inline constexpr int kMaxShortLives = 3;
+// From the coordinator's first word that it is alive, which comes each second, to its end for saying nothing any more:
+// it was stopped, or hangs. Longer than a disk makes a healthy one wait, shorter than the ranks do.
+inline constexpr std::chrono::milliseconds kCoordinatorSilence{12'000};
 
 AfterEnd after_coordinator_ended(const CoordinatorLife& life);
 
@@ -44,6 +48,7 @@ class CoordinatorProcess {
     std::vector<std::string> command = {};
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::function<std::string(std::uint64_t term)> boot_message;
+    std::chrono::milliseconds silence = kCoordinatorSilence;
   };
   struct Callbacks {
     std::function<void(const boost::json::object&)> report;
@@ -68,6 +73,7 @@ class CoordinatorProcess {
 
  private:
   void take_report(const std::string& line);
+  void watch();
 
   boost::asio::io_context& io_;
   Options options_;
@@ -79,6 +85,8 @@ class CoordinatorProcess {
   bool is_final_ = false;
   bool starts_again_ = true;
   std::chrono::steady_clock::time_point started_;
+  boost::asio::steady_timer watch_;
+  std::optional<std::chrono::steady_clock::time_point> heard_;  // since it says that it is alive
   std::optional<ChildProcess> process_;
   std::unique_ptr<PipeWriter> control_;
   std::unique_ptr<PipeReader> report_;

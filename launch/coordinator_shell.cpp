@@ -29,6 +29,7 @@ using runtime::reach;
 using runtime::say;
 
 constexpr std::chrono::milliseconds kTick{250};
+constexpr std::uint64_t kTicksAlive = 4;  // from one word to the launcher to the next
 constexpr std::size_t kMaxControlBytes = 1 << 16;
 
 int exit_code_of(runtime::RunOutcome outcome) {
@@ -116,8 +117,12 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
   options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
   options.min_ranks = static_cast<std::size_t>(config.min_ranks);
+  options.heartbeat_limit = std::chrono::seconds(config.heartbeat_limit);
+  options.progress_limit = std::chrono::seconds(config.progress_limit);
   if (boot_.ranks_return) options.rejoin_wait = std::chrono::seconds(config.rejoin_wait);
   options.policy.in_rounds = config.zero_stage >= 2;
+  // The sums of `fast` depend on who computes what: there a run is at least repeated exactly by as many ranks.
+  options.policy.shares_by_speed = config.reduction == "exact" && !options.policy.in_rounds;
   options.policy.skips_nonfinite = config.on_nonfinite == "skip";
   std::vector<std::string> problems;
   options.start = find_checkpoint(store, problems);
@@ -252,6 +257,7 @@ void CoordinatorShell::on_detach(runtime::Connection connection, runtime::Channe
 }
 
 void CoordinatorShell::tick() {
+  if (ticked_++ % kTicksAlive == 0) report({{"alive", true}});
   ticks_.expires_after(kTick);
   ticks_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;

@@ -76,6 +76,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   boost::asio::posix::stream_descriptor control_;
   boost::asio::streambuf control_text_;
   boost::asio::steady_timer ticks_;
+  std::uint64_t ticked_ = 0;
   std::optional<std::uint64_t> start_step_;  // of the checkpoint that the run goes on from
   std::optional<runtime::Workload> workload_;
   std::optional<runtime::TermJournal> term_;

@@ -4,7 +4,8 @@
 // The coordinator's process gets, after its command's words, `--listen_fds 5,6 --report_fd 7`, and
 //   stdin       its boot message on the first line, then a line of JSON for each Control below; the end of stdin means
 //               that the launcher is gone: the run must end
-//   report_fd   takes its lines of JSON: {"result": {...}} says how the run ended, any other goes to on_report
+//   report_fd   takes its lines of JSON: {"result": {...}} says how the run ended, {"alive": true} comes each second
+//               (after the first, one that is silent for long is killed), any other goes to on_report
 //   exit code   the run's, as exit_code.h has them. One that is ended by a signal, without a result, is started again
 //               with the next term and the same sockets
 //   stderr      logs/coordinator.log

@@ -43,7 +43,7 @@ auto fields(Is<Share> auto& it) {
   return std::tie(it.held, it.compute);
 }
 auto fields(Is<Order> auto& it) {
-  return std::tie(it.kind, it.step, it.snapshot, it.shares, it.checkpoint, it.reason);
+  return std::tie(it.kind, it.step, it.snapshot, it.audit, it.shares, it.checkpoint, it.reason);
 }
 auto fields(Is<EpochShape> auto& it) {
   return std::tie(it.steps, it.micro_batches, it.last_micro_batches);
@@ -66,15 +66,18 @@ auto fields(Is<Progress> auto& it) {
 auto fields(Is<ChunkNorm> auto& it) {
   return std::tie(it.chunk, it.squares);
 }
+auto fields(Is<ChunkDigest> auto& it) {
+  return std::tie(it.chunk, it.digest);
+}
 auto fields(Is<Prepared> auto& it) {
   return std::tie(it.stamp, it.step, it.norms, it.copy_digests, it.parameters_digest, it.compute_seconds,
-                  it.exchange_seconds);
+                  it.exchange_seconds, it.held, it.held_before);
 }
 auto fields(Is<UnitLoss> auto& it) {
   return std::tie(it.unit, it.loss_sum, it.trained_tokens);
 }
 auto fields(Is<Evaluated> auto& it) {
-  return std::tie(it.stamp, it.step, it.units);
+  return std::tie(it.stamp, it.step, it.units, it.parameters_digest);
 }
 auto fields(Is<Report> auto& it) {
   return std::tie(it.stamp, it.committed, it.step, it.held, it.results);

@@ -227,8 +227,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Progress&& message) {
-  if (phase_ == Phase::kEvaluating) {
-    if (is_current(peer, message.stamp, Phase::kEvaluating)) peer.progressed = now_;
+  if (phase_ == Phase::kEvaluating || phase_ == Phase::kWriting) {
+    if (is_current(peer, message.stamp, phase_)) peer.progressed = now_;
     return;
   }
   if (!is_current(peer, message.stamp, Phase::kTraining)) return;

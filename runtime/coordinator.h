@@ -31,7 +31,7 @@ struct CoordinatorOptions {
   std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
   std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it fails at once
   std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
-  std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: none
+  std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: by the steps so far
   std::chrono::milliseconds fence_limit{60'000};     // from a fence to its report
 
   // Where the run starts: the folder of the checkpoint and its manifest, or the seeded start (folder empty).

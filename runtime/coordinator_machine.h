@@ -3,6 +3,7 @@
 // that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,12 +13,14 @@
 #include "runtime/chunks.h"
 #include "runtime/complaints.h"
 #include "runtime/coordinator.h"
+#include "runtime/disputes.h"
 #include "runtime/evaluation_votes.h"
 #include "runtime/placement.h"
 #include "runtime/roll_call.h"
 #include "runtime/run_course.h"
 #include "runtime/salvage.h"
 #include "runtime/snapshots.h"
+#include "runtime/speeds.h"
 #include "runtime/step_votes.h"
 
 namespace cadre::runtime {
@@ -89,6 +92,7 @@ class Coordinator::Machine {
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
+  std::chrono::milliseconds progress_limit() const;
   void check_progress();
   void check_complaints();
   void lose(Connection connection, const std::string& reason);
@@ -135,10 +139,14 @@ class Coordinator::Machine {
   void settle_step();
   std::string journal_nonfinite(const Committed& committed);
   void commit(Committed committed);
+  Commit commit_of(const Committed& committed) const;
   void settle_evaluation();
   Order order_of_result();
+  Order order_of_step();
   bool write_last_instead(const std::string& problem);
-  void do_again(const std::string& problem);
+  void dispute(const std::string& copies, const std::string& parameters);
+  // Who has erred is named, and at last put out.
+  void blame(const std::map<Rank, std::uint32_t>& erred, std::uint64_t step);
   std::vector<Connection> members() const;
 
   // ---- checkpoints (coordinator_checkpoints.cpp)
@@ -182,13 +190,16 @@ class Coordinator::Machine {
 
   RunCourse course_;
   StepVotes votes_;
-  bool failed_once_ = false;  // the step in hand had copies that differ
+  Disputes disputes_;
+  std::optional<std::uint64_t> doubted_;  // step whose state no later vote has confirmed, nor its checkpoint
+  Speeds speeds_;
   EvaluationVotes evaluation_;
-  NewView told_view_;  // the last one, and the factor of the last commit: for who has not heard them
-  double told_scale_ = 1;
-  Order order_;            // the one in hand
-  TimePoint ordered_{};    // and since when
-  std::string result_of_;  // which step's parameters, in words
+  NewView told_view_;  // the last one, and the last commit, without its order: for who has not heard them
+  Commit told_commit_;
+  Order order_;                                         // the one in hand
+  TimePoint ordered_{};                                 // and since when
+  std::chrono::steady_clock::duration slowest_step_{};  // from its order to its commit
+  std::string result_of_;                               // which step's parameters, in words
 
   // A fence under way.
   TimePoint fenced_{};

@@ -30,8 +30,8 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
   if (message.stamp != view_.stamp) {
     effects_.push_back(Tell{{from}, told_view_});
   } else if (message.committed + 1 == course_.done) {
-    const Order wait{.kind = Order::Kind::kWait, .step = course_.done};
-    effects_.push_back(Tell{{from}, Commit{stamp_, course_.done - 1, true, told_scale_, wait}});
+    told_commit_.stamp = stamp_;
+    effects_.push_back(Tell{{from}, told_commit_});
   }
   if (phase_ == Phase::kWriting) {
     if (peer.index == view_.writer()) effects_.push_back(Tell{{from}, Proceed{stamp_, order_}});

@@ -46,20 +46,19 @@ Coordinator::Machine::Next Coordinator::Machine::next(bool may_admit) {
   if (reason.empty() && done > 0) {
     reason = stopping_ ? "stopped by " + *stopping_ : admits ? "a rank joins" : owed_snapshot_;
   }
-  Order order{.kind = Order::Kind::kTrain, .step = done};
+  Order order{.kind = Order::Kind::kWait, .step = done};
   if (!reason.empty() && !snapshots_.has(done)) {
     order.snapshot = true;
     order_snapshot(std::move(reason));
   }
   const bool waits = admits ? snapshots_.is_under_way(done) : (end || stopping_) && !snapshots_.none_under_way();
-  if (waits) {
-    order.kind = Order::Kind::kWait;
-    return order;
-  }
+  if (waits) return order;
   if (end) return order_of_result();
   if (stopping_) return Leave{};
   if (admits && newest_course_.done == done) return Admit{};
-  return order;
+  Order train = order_of_step();
+  train.snapshot = order.snapshot;
+  return train;
 }
 
 void Coordinator::Machine::do_next() {
@@ -92,7 +91,7 @@ void Coordinator::Machine::begin(const Order& order) {
       break;
     }
     case Order::Kind::kEvaluate:
-      evaluation_.begin(order.step, roll_.workload()->evaluation_units, view_.size());
+      evaluation_.begin(order.step, roll_.workload()->evaluation_units, view_);
       phase_ = Phase::kEvaluating;
       break;
     case Order::Kind::kWait:
@@ -112,23 +111,77 @@ void Coordinator::Machine::proceed(Order order) {
   effects_.push_back(Tell{members(), Proceed{stamp_, std::move(order)}});
 }
 
-// Copies of a chunk differ: something between two ranks, or in one's memory, changed a bit. All is computed again.
-void Coordinator::Machine::do_again(const std::string& problem) {
-  journal("vote_failed", problem, {{"step", course_.done + 1}});
-  say(runtime::say("step ", course_.done + 1, " is done again: ", problem), true);
-  if (std::exchange(failed_once_, true)) {
-    return fail(
-        runtime::say("step ", course_.done + 1, ": ", problem, ", twice in a row; a network or a memory is at fault"));
+// Something between two ranks, or in one's memory, has changed a bit. `copies`, `parameters`: what differs.
+void Coordinator::Machine::dispute(const std::string& copies, const std::string& parameters) {
+  const std::uint64_t step = course_.done;
+  const std::string problem = copies.empty() || parameters.empty() ? copies + parameters : copies + "; " + parameters;
+  const std::string where = runtime::say("step ", step + 1, ": ", problem);
+  const Disputes::Remedy remedy = disputes_.disagreed(step, !copies.empty() && !parameters.empty());
+  journal("vote_failed", problem, {{"step", step + 1}});
+  const std::vector<Rank> suspects = disputes_.suspects();
+  const bool all_do = suspects.size() >= live_;
+  if (remedy == Disputes::Remedy::kGiveUp || (remedy == Disputes::Remedy::kPutOut && (suspects.empty() || all_do))) {
+    return fail(where + ", again and again; a network or a memory is at fault");
   }
-  proceed({.kind = Order::Kind::kTrain, .step = course_.done});
+  say(runtime::say("step ", step + 1, " is done again: ", problem), true);
+  switch (remedy) {
+    case Disputes::Remedy::kDoAgain:
+      // The copies are right; whoever has other parameters than they gets them anew.
+      if (!parameters.empty()) return fence(where);
+      return proceed(order_of_step());
+    case Disputes::Remedy::kGoBack:
+      must_go_back_ = true;
+      if (is_loaded_) doubted_ = step;
+      return fence(where);
+    default:
+      break;
+  }
+  for (const Rank rank : suspects) {
+    const auto index = view_.index_of(rank);
+    if (!finished() && index && connections_[*index] != 0) {
+      put_out(connections_[*index],
+              runtime::say("does not hold what it must at step ", step + 1, ", however often it is done again"));
+      disputes_.forget(rank);
+    }
+  }
+}
+
+void Coordinator::Machine::blame(const std::map<Rank, std::uint32_t>& erred, std::uint64_t step) {
+  for (const auto& [rank, times] : erred) {
+    const std::string problem =
+        runtime::say("rank ", rank, " held other bytes than those that step ", step, " was committed with, in ", times,
+                     times == 1 ? " step" : " steps", " by now; its memory or its network may be at fault");
+    journal("erred", problem, {{"step", step}, {"rank", rank}, {"times", times}});
+    say(problem, true);
+  }
+  for (const auto& [rank, times] : erred) {
+    const auto index = view_.index_of(rank);
+    if (times < Disputes::kMostErrors || finished() || !index || connections_[*index] == 0) continue;
+    disputes_.forget(rank);
+    put_out(connections_[*index], runtime::say("held wrong bytes in ", times, " steps"));
+  }
+}
+
+Order Coordinator::Machine::order_of_step() {
+  Order order{.kind = Order::Kind::kTrain, .step = course_.done, .audit = disputes_.is_open(course_.done)};
+  if (options_.policy.shares_by_speed) {
+    order.shares = speeds_.shares(roll_.workload()->micro_batches_of(course_.done), view_);
+  }
+  return order;
 }
 
 void Coordinator::Machine::settle_step() {
-  if (const std::string problem = votes_.parameters_problem(); !problem.empty()) {
-    journal("parameters_differ", problem);
-    return fail(problem);
+  const std::string copies = votes_.copy_problem(), parameters = votes_.parameters_problem();
+  const bool agree = copies.empty() && parameters.empty();
+  if (!agree || disputes_.is_open(course_.done)) {
+    for (const auto& [rank, said] : votes_.statements()) disputes_.hear(course_.done, rank, said);
   }
-  if (const std::string problem = votes_.copy_problem(); !problem.empty()) return do_again(problem);
+  if (!agree) return dispute(copies, parameters);
+  std::map<Rank, std::uint32_t> erred;
+  if (disputes_.is_open(course_.done)) {
+    erred = disputes_.settle(course_.done, votes_.owners_statements());
+  }
+  for (const StepVotes::Work& work : votes_.work()) speeds_.observe(work.rank, work.tokens, work.seconds);
   Committed committed = votes_.outcome();
   if (!std::isfinite(committed.loss) || !std::isfinite(committed.grad_norm)) {
     committed.is_skipped = options_.policy.skips_nonfinite;
@@ -139,7 +192,15 @@ void Coordinator::Machine::settle_step() {
     }
     say(problem + "; the step is skipped", true);
   }
+  const std::uint64_t step = committed.step;
   commit(std::move(committed));
+  if (!erred.empty() && !finished()) blame(erred, step);
+}
+
+// As those hear it that are to apply it and wait for the next order.
+Commit Coordinator::Machine::commit_of(const Committed& committed) const {
+  return {stamp_, course_.done - 1, !committed.is_skipped, committed.clip_scale,
+          Order{.kind = Order::Kind::kWait, .step = course_.done}};
 }
 
 // What was not finite, and what follows: every rank hears the same with the commit. Of a step of which every loss is
@@ -165,14 +226,13 @@ std::string Coordinator::Machine::journal_nonfinite(const Committed& committed) 
 }
 
 void Coordinator::Machine::commit(Committed committed) {
-  failed_once_ = false;
   connected_anew_ = false;
+  slowest_step_ = std::max(slowest_step_, now_ - ordered_);
   is_loaded_ = true;
   if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
   committed.stamp = stamp_;
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
-  told_scale_ = committed.clip_scale;
 
   effects_.push_back(Journal{{{"event", "commit"},
                               {"step", course_.done},
@@ -198,13 +258,21 @@ void Coordinator::Machine::commit(Committed committed) {
   const Order* order = std::get_if<Order>(&following);
   const Order given = order != nullptr ? *order : Order{.kind = Order::Kind::kWait, .step = course_.done};
   begin(given);
-  effects_.push_back(
-      Tell{members(), Commit{stamp_, course_.done - 1, !committed.is_skipped, committed.clip_scale, given}});
+  told_commit_ = commit_of(committed);
+  Commit commit = told_commit_;
+  commit.next = given;
+  effects_.push_back(Tell{members(), std::move(commit)});
   effects_.push_back(std::move(committed));
   if (order == nullptr) do_next();
 }
 
 void Coordinator::Machine::settle_evaluation() {
+  if (const std::string problem = evaluation_.parameters_problem(); !problem.empty()) {
+    for (const auto& [rank, digest] : evaluation_.parameters_digests()) {
+      disputes_.hear(course_.done, rank, std::vector<ChunkDigest>{{Disputes::kParameters, digest}});
+    }
+    return dispute({}, problem);
+  }
   const double loss = evaluation_.loss();
   const std::int64_t best_before = course_.best.step;
   course_.evaluated = course_.done;

@@ -103,17 +103,13 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   residency_ = residency_of(view_, placement_);
   has_voted_ = options_.before.view_commits;
   is_loaded_ = true;
-  told_scale_ = replayed.last.clip_scale;
   course_ = replayed.course;
+  told_commit_ = commit_of(replayed.last);
   if (replayed.evaluation && replayed.evaluation->best) best_before_ = replayed.best_before;
 
   // Of what came last the records may have nothing, and the ranks have not heard.
   effects_.push_back(Recovered{course_.done - 1, replayed.last.compute_seconds + replayed.last.exchange_seconds});
-  if (has_voted_) {
-    const Order wait{.kind = Order::Kind::kWait, .step = course_.done};
-    effects_.push_back(
-        Tell{members(), Commit{stamp_, course_.done - 1, !replayed.last.is_skipped, replayed.last.clip_scale, wait}});
-  }
+  if (has_voted_) effects_.push_back(Tell{members(), told_commit_});
   effects_.push_back(std::move(replayed.last));
   if (replayed.evaluation) effects_.push_back(*replayed.evaluation);
 }

@@ -108,7 +108,7 @@ void Coordinator::Machine::check_limits() {
       put_out(asked[index], runtime::say("did not answer the fence within ", seconds(options_.fence_limit), " s"));
     }
   }
-  if (options_.progress_limit.count() > 0) check_progress();
+  check_progress();
   if (!finished()) check_complaints();
 }
 
@@ -121,11 +121,25 @@ void Coordinator::Machine::check_complaints() {
   put_out(connections_[*view_.index_of(*accused)], problem);
 }
 
+// By itself it follows from the steps so far. Nobody knows how long the first one takes, nor what the disk takes for a
+// checkpoint; of a result's tensors one after the other is heard.
+std::chrono::milliseconds Coordinator::Machine::progress_limit() const {
+  constexpr std::chrono::minutes kLeast{1}, kLeastWriting{5}, kUnknown{60};
+  if (options_.progress_limit.count() > 0) return options_.progress_limit;
+  const bool is_known = phase_ != Phase::kWaiting && is_loaded_ && slowest_step_.count() > 0;
+  const std::chrono::milliseconds least = phase_ == Phase::kWriting ? kLeastWriting : is_known ? kLeast : kUnknown;
+  return std::max(least, std::chrono::duration_cast<std::chrono::milliseconds>(10 * slowest_step_));
+}
+
 void Coordinator::Machine::check_progress() {
-  const auto is_late = [&](TimePoint since) {
-    return now_ - std::max({since, ordered_, watching_since_}) > options_.progress_limit;
-  };
-  const std::string reason = runtime::say("alive, but without progress for ", seconds(options_.progress_limit), " s");
+  const std::chrono::milliseconds limit = progress_limit();
+  const auto is_late = [&](TimePoint since) { return now_ - std::max({since, ordered_, watching_since_}) > limit; };
+  const std::string reason = runtime::say("alive, but without progress for ", seconds(limit), " s");
+  if (phase_ == Phase::kWriting) {
+    const Connection writer = connections_[view_.writer()];
+    if (is_late(roll_.find(writer)->progressed)) put_out(writer, reason);
+    return;
+  }
   if (phase_ == Phase::kWaiting && is_late(ordered_)) {
     for (const std::uint64_t step : snapshots_.that_miss(std::nullopt)) {
       const std::optional<Snapshot> snapshot = snapshots_.failed(step);
@@ -148,7 +162,7 @@ void Coordinator::Machine::check_progress() {
     if (!finished()) put_out(connection, reason);
   }
   // All have computed and none gets on: whoever is at fault does not answer the fence.
-  if (late.empty() && all_wait) fence(runtime::say("no vote for ", seconds(options_.progress_limit), " s"));
+  if (late.empty() && all_wait) fence(runtime::say("no vote for ", seconds(limit), " s"));
 }
 
 void Coordinator::Machine::refuse(Connection connection, const std::string& reason) {
@@ -183,6 +197,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
 
   connections_[peer.index] = 0;
   complaints_.forget(rank);
+  speeds_.forget(rank);
   --live_;
   remove_holder(residency_, rank);
   if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
@@ -226,6 +241,10 @@ void Coordinator::Machine::install_when_all_have_reported() {
   // One that is being published is a later point to go back to.
   if (snapshots_.any_being_published()) return;
   if (search_ == Search::kNone) {
+    if (doubted_ && snapshots_.is_published(*doubted_)) {
+      snapshots_.removed(*doubted_);
+      effects_.push_back(RemoveCheckpoint{*doubted_});
+    }
     search_ = Search::kUnderWay;
     effects_.push_back(FindCheckpoint{});
   }
@@ -259,7 +278,7 @@ void Coordinator::Machine::go_back(const std::string& reason) {
   short_since_.reset();
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;
-  failed_once_ = false;
+  doubted_.reset();
   snapshots_.go_back(course_.done);
   ++stamp_.generation;
   journal("rollback", runtime::say(reason, "; ", undone, undone == 1 ? " step is" : " steps are", " done again"));
@@ -309,8 +328,9 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   NewView message{view_, load, load ? newest_folder_ : "", options_.policy.state_copies, *order};
   Salvage salvaged;
-  // In rounds nobody keeps a node: all is dealt out anew.
-  if (!load && order->kind == Order::Kind::kTrain && !options_.policy.in_rounds) {
+  // In rounds nobody keeps a node, in an audit nobody may: all is dealt out anew.
+  const bool keeps_nodes = !options_.policy.in_rounds && !order->audit;
+  if (!load && order->kind == Order::Kind::kTrain && keeps_nodes) {
     salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
     for (Kept& kept : salvaged.kept) {
       kept.from.view = votes_.view_of(order->step, kept.from.micro_batch, kept.from.rank).value_or(kept.from.view);

@@ -1,14 +1,17 @@
 #include "runtime/evaluation_votes.h"
 
+#include "runtime/disputes.h"
 #include "runtime/error.h"
 
 namespace cadre::runtime {
 
-void EvaluationVotes::begin(std::uint64_t step, std::uint32_t units, std::size_t members) {
+void EvaluationVotes::begin(std::uint64_t step, std::uint32_t units, const View& view) {
   step_ = step;
-  shares_ = share_out(units, members);
+  shares_ = share_out(units, view.size());
   units_.assign(units, {});
-  has_answered_.assign(members, false);
+  has_answered_.assign(view.size(), false);
+  digests_.clear();
+  for (const Member& member : view.members) digests_.emplace_back(member.rank, 0);
   answered_ = 0;
 }
 
@@ -22,9 +25,14 @@ Taken EvaluationVotes::take(std::uint32_t member, const Evaluated& evaluated) {
                              share.begin, " to ", share.end));
   }
   for (const UnitLoss& unit : evaluated.units) units_[unit.unit] = unit;
+  digests_[member].second = evaluated.parameters_digest;
   has_answered_[member] = true;
   ++answered_;
   return Taken::taken();
+}
+
+std::string EvaluationVotes::parameters_problem() const {
+  return runtime::parameters_problem(digests_, step_);
 }
 
 double EvaluationVotes::loss() const {

@@ -19,7 +19,7 @@
 namespace cadre::runtime {
 namespace {
 
-enum class Action { kKill, kStop, kPause, kError, kFlip };
+enum class Action { kKill, kStop, kPause, kSlow, kError, kFlip };
 
 constexpr const char* kForm = "PHASE@STEP/WHO=ACTION, such as prepared@7/1=kill";
 
@@ -80,7 +80,7 @@ void Failpoints::Point::read(std::string_view point) {
 }
 
 void Failpoints::Point::read_action(std::string_view text, std::string_view point) {
-  constexpr std::string_view kPause = "pause:";
+  constexpr std::string_view kPause = "pause:", kSlow = "slow:";
   if (text == "kill") {
     action = Action::kKill;
   } else if (text == "stop") {
@@ -93,8 +93,12 @@ void Failpoints::Point::read_action(std::string_view text, std::string_view poin
                  text.starts_with(kPause) ? number_of<std::uint32_t>(text.substr(kPause.size())) : std::nullopt) {
     action = Action::kPause;
     pause = std::chrono::milliseconds(*ms);
+  } else if (const auto each =
+                 text.starts_with(kSlow) ? number_of<std::uint32_t>(text.substr(kSlow.size())) : std::nullopt) {
+    action = Action::kSlow;
+    pause = std::chrono::milliseconds(*each);
   } else {
-    malformed(point, "kill, stop, pause:MILLISECONDS, error or flip");
+    malformed(point, "kill, stop, pause:MILLISECONDS, slow:MILLISECONDS, error or flip");
   }
 }
 
@@ -128,7 +132,12 @@ bool Failpoints::empty() const {
 bool Failpoints::reached(Failpoint phase, std::uint64_t step) {
   for (std::size_t i = 0; i < count_; ++i) {
     Point& point = points_[i];
-    if (point.phase != phase || (point.step && *point.step != step) || point.has_fired.exchange(true)) continue;
+    if (point.phase != phase || (point.step && *point.step != step)) continue;
+    if (point.action == Action::kSlow) {
+      std::this_thread::sleep_for(point.pause);
+      continue;
+    }
+    if (point.has_fired.exchange(true)) continue;
     if (!marks_.empty()) {
       const std::string mark = say(marks_, '/', point.name, '.', who_);
       const int file = ::open(mark.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
@@ -143,6 +152,7 @@ bool Failpoints::reached(Failpoint phase, std::uint64_t step) {
       case Action::kStop:
         ::raise(SIGSTOP);
         break;
+      case Action::kSlow:
       case Action::kPause:
         std::this_thread::sleep_for(point.pause);
         break;

@@ -37,7 +37,8 @@ struct MicroBatchResult {
   bool operator==(const MicroBatchResult&) const = default;
 };
 
-// Sent after each micro-batch (or unit of evaluation): what the progress limit looks at.
+// Sent after each micro-batch, and where there is no result now and then while an evaluation or the writing of the
+// result gets on: what the progress limit looks at.
 struct Progress {
   Stamp stamp = {};
   std::uint64_t step = 0;
@@ -51,6 +52,12 @@ struct ChunkNorm {
   bool operator==(const ChunkNorm&) const = default;
 };
 
+struct ChunkDigest {
+  std::uint64_t chunk = 0;
+  std::uint64_t digest = 0;  // of (chunk, gradient, state)
+  bool operator==(const ChunkDigest&) const = default;
+};
+
 // The vote: this rank holds all that it needs to apply the update.
 struct Prepared {
   Stamp stamp = {};
@@ -60,6 +67,8 @@ struct Prepared {
       {};                               // [copy]: Σ over its chunks of that copy of hash(chunk, gradient, state)
   std::uint64_t parameters_digest = 0;  // of all parameters, before this update
   double compute_seconds = 0, exchange_seconds = 0;
+  // In an audit, of all copies that it holds; and what it voted for on this step the time before.
+  std::vector<ChunkDigest> held = {}, held_before = {};
   bool operator==(const Prepared&) const = default;
 };
 
@@ -74,6 +83,7 @@ struct Evaluated {
   Stamp stamp = {};
   std::uint64_t step = 0;
   std::vector<UnitLoss> units = {};
+  std::uint64_t parameters_digest = 0;  // of all parameters that the losses are of, as in Prepared
   bool operator==(const Evaluated&) const = default;
 };
 

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
+#include "runtime/disputes.h"
 #include "runtime/error.h"
-#include "runtime/rank_names.h"
 
 namespace cadre::runtime {
 
@@ -17,7 +16,9 @@ void StepVotes::begin(const Step& step, std::span<const Share> shares) {
   voted_ = 0;
   compute_seconds_ = exchange_seconds_ = 0;
   results_.resize(step.micro_batches);
-  for (Result& result : results_) result.assigned = result.in = false;
+  for (Result& result : results_) result.assigned = result.in = result.kept = false;
+  statements_.clear();
+  owners_statements_.clear();
   members_.assign(step.view.size(), {});
   for (std::size_t m = 0; m < members_.size(); ++m) members_[m].rank = step.view.members[m].rank;
   squares_.assign(placement_->holders.size(), 0);
@@ -51,7 +52,7 @@ void StepVotes::keep(std::uint32_t member, LedgerEntry&& from, MicroBatchResult&
   Result& slot = results_.at(result.index);
   CADRE_CHECK(slot.member == member && !slot.in, "micro-batch ", result.index, " is not kept by member ", member);
   slot.values = std::move(result);
-  slot.in = true;
+  slot.in = slot.kept = true;
   slot.rank = from.rank;
   slot.view = from.view;
   --members_[member].missing;
@@ -85,10 +86,23 @@ Taken StepVotes::take(std::uint32_t member, const Prepared& vote) {
       return Taken::broken(say("voted with the norm of chunk ", chunk, ", which is not its own"));
     }
   }
+  for (const auto* said : {&vote.held, &vote.held_before}) {
+    const auto is_chunk = [this](const ChunkDigest& one) { return one.chunk < squares_.size(); };
+    if (said->size() > squares_.size() || !std::all_of(said->begin(), said->end(), is_chunk)) {
+      return Taken::broken(say("voted with digests of ", said->size(), " chunks, not all of which are there"));
+    }
+  }
   for (const ChunkNorm& norm : vote.norms) squares_[norm.chunk] = norm.squares;
   for (std::size_t copy = 0; copy < vote.copy_digests.size(); ++copy) copy_digests_[copy] += vote.copy_digests[copy];
   mine.voted = true;
   mine.parameters_digest = vote.parameters_digest;
+  mine.compute_seconds = vote.compute_seconds;
+  for (const ChunkDigest& one : vote.held) {
+    if (placement_->owner_of(one.chunk) == member) owners_statements_[one.chunk] = one.digest;
+  }
+  auto& said = statements_.emplace_back(mine.rank, vote.held).second;
+  said.insert(said.end(), vote.held_before.begin(), vote.held_before.end());
+  said.push_back({Disputes::kParameters, vote.parameters_digest});
   compute_seconds_ = std::max(compute_seconds_, vote.compute_seconds);
   exchange_seconds_ = std::max(exchange_seconds_, vote.exchange_seconds);
   ++voted_;
@@ -105,24 +119,24 @@ std::string StepVotes::copy_problem() const {
 }
 
 std::string StepVotes::parameters_problem() const {
-  std::unordered_map<std::uint64_t, std::size_t> votes;
-  for (const MemberVote& member : members_) ++votes[member.parameters_digest];
-  if (votes.size() <= 1) return {};
-  std::size_t most = 0;
-  for (const auto& [digest, count] : votes) most = std::max(most, count);
-  // Of two sets of one size, that of the lowest rank counts.
-  std::uint64_t right = 0;
-  for (const MemberVote& member : members_) {
-    if (votes[member.parameters_digest] != most) continue;
-    right = member.parameters_digest;
-    break;
+  std::vector<std::pair<Rank, std::uint64_t>> digests;
+  for (const MemberVote& member : members_) digests.emplace_back(member.rank, member.parameters_digest);
+  return runtime::parameters_problem(digests, step_);
+}
+
+std::vector<StepVotes::Work> StepVotes::work() const {
+  std::vector<Work> work;
+  for (const MemberVote& member : members_) work.push_back({member.rank, 0, member.compute_seconds});
+  for (const Result& result : results_) {
+    if (!result.kept) work[result.member].tokens += result.values.tokens;
   }
-  std::vector<Rank> others;
-  for (const MemberVote& member : members_) {
-    if (member.parameters_digest != right) others.push_back(member.rank);
-  }
-  return say(names_of(others), others.size() == 1 ? " has" : " have", " other parameters after step ", step_,
-             " than the rest");
+  return work;
+}
+
+std::map<std::uint64_t, std::uint64_t> StepVotes::owners_statements() const {
+  auto said = owners_statements_;
+  if (!members_.empty()) said[Disputes::kParameters] = members_.front().parameters_digest;
+  return said;
 }
 
 std::vector<std::uint32_t> StepVotes::nonfinite_micro_batches() const {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/effects.h"
@@ -59,6 +61,18 @@ class StepVotes {
   std::vector<std::uint32_t> nonfinite_micro_batches() const;
   std::vector<std::uint64_t> nonfinite_chunks() const;
 
+  // Who has computed how much in this view, and in what time.
+  struct Work {
+    Rank rank = 0;
+    std::uint64_t tokens = 0;
+    double seconds = 0;
+  };
+  std::vector<Work> work() const;
+
+  // What each rank says that it holds, in an audit chunk by chunk; and what the owners say, by chunk.
+  const std::vector<std::pair<Rank, std::vector<ChunkDigest>>>& statements() const { return statements_; }
+  std::map<std::uint64_t, std::uint64_t> owners_statements() const;
+
   // Everything but stamp, epoch, clip scale and window. Takes the samples along.
   Committed outcome();
 
@@ -71,7 +85,7 @@ class StepVotes {
     std::uint64_t view = 0;
     std::uint32_t member = 0;
     Rank rank = 0;
-    bool assigned = false, in = false;
+    bool assigned = false, in = false, kept = false;
   };
   struct MemberVote {
     std::uint32_t missing = 0;  // micro-batches
@@ -79,6 +93,7 @@ class StepVotes {
     Rank rank = 0;
     bool voted = false;
     std::uint64_t parameters_digest = 0;
+    double compute_seconds = 0;
   };
 
   std::uint64_t step_ = 0;
@@ -90,6 +105,8 @@ class StepVotes {
   std::vector<std::uint64_t> copy_digests_;  // by copy
   std::size_t voted_ = 0;
   double compute_seconds_ = 0, exchange_seconds_ = 0;
+  std::vector<std::pair<Rank, std::vector<ChunkDigest>>> statements_;
+  std::map<std::uint64_t, std::uint64_t> owners_statements_;
 };
 
 // min(1, max_norm ÷ norm), 1 without a limit.

@@ -40,6 +40,7 @@ struct RunPolicy {
   std::uint64_t save_total_limit = 0;  // checkpoints kept, beside the best; 0: all
   std::uint32_t state_copies = 2;
   bool in_rounds = false;        // micro-batches are dealt out one at a time
+  bool shares_by_speed = false;  // a slow rank gets fewer micro-batches; else all get as many
   bool skips_nonfinite = false;  // a step whose loss or gradient is not finite; else the run ends
 };
 

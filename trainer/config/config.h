@@ -86,7 +86,9 @@ struct Config {
   std::int64_t min_ranks = 1;
   std::int64_t rejoin_wait = 300;  // seconds
   std::int64_t zero_stage = 1;
-  std::string reduction = "exact";  // exact | fast
+  std::string reduction = "exact";   // exact | fast
+  std::int64_t heartbeat_limit = 3;  // seconds
+  std::int64_t progress_limit = 0;   // seconds; 0: by the steps so far
 
   // Results.
   std::string output_dir;

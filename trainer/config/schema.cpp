@@ -273,6 +273,15 @@ std::vector<Key> step_keys() {
        .doc = "0: each rank holds all optimizer state; 1: it is divided among them; 2: the sums of gradients too",
        .limits = {.least = 0, .most = 2},
        .later = {"3"}},
+      {.name = "heartbeat_limit",
+       .member = of(&Config::heartbeat_limit),
+       .doc = "seconds of silence after which a rank is lost",
+       .limits = {.least = 1, .most = 3600}},
+      {.name = "progress_limit",
+       .member = of(&Config::progress_limit),
+       .doc = "seconds after which a rank is lost that answers but gets nowhere; 0: ten times the slowest step so far, "
+              "a minute at least",
+       .limits = {.least = 0, .most = 1e6}},
       {.name = "reduction",
        .member = of(&Config::reduction),
        .doc = "exact: gradients are added in one fixed order for any number of ranks; fast: one sum a rank is sent, "

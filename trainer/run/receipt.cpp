@@ -27,7 +27,11 @@ constexpr std::array kFreeKeys = {"output_dir",
                                   "attn_implementation",
                                   "zero_stage",
                                   "state_copies",
-                                  "on_nonfinite"};
+                                  "on_nonfinite",
+                                  "heartbeat_limit",
+                                  "progress_limit",
+                                  "min_ranks",
+                                  "rejoin_wait"};
 
 boost::json::value text_or_null(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);

@@ -36,7 +36,8 @@ at::Tensor held_logits(const model::Decoder& decoder, const data::Dataset& rows)
 }
 
 std::vector<std::string> write_model(const std::filesystem::path& folder, const Base& base,
-                                     const config::Config& config, const model::Decoder& decoder) {
+                                     const config::Config& config, const model::Decoder& decoder,
+                                     const OnProgress& progressed) {
   const at::ScalarType dtype = saved_dtype(base, config);
   std::vector<safetensors::PlannedTensor> planned;
   std::map<std::string_view, const model::Parameter*> parameters;
@@ -47,6 +48,7 @@ std::vector<std::string> write_model(const std::filesystem::path& folder, const 
   at::Tensor held;
   const auto bytes_of = [&](const safetensors::PlannedTensor& tensor) {
     held.reset();  // before the next one is made
+    progressed();
     held = decoder.parameters().value_of(*parameters.at(tensor.name)).to(dtype).contiguous();
     return model::view_of(held).bytes;
   };
@@ -61,7 +63,8 @@ void round_to_saved_dtype(const Base& base, const config::Config& config, model:
 }
 
 std::map<std::string, std::string> write_result(const std::filesystem::path& folder, const Base& base,
-                                                const config::Config& config, const model::Decoder& decoder) {
+                                                const config::Config& config, const model::Decoder& decoder,
+                                                const OnProgress& progressed) {
   std::vector<std::string> names;
   if (base.adapter) {
     names = adapter::write_adapter(folder, *base.adapter, decoder.parameters(), base.folder.spec(),
@@ -69,15 +72,18 @@ std::map<std::string, std::string> write_result(const std::filesystem::path& fol
     const auto copied = model_folder::copy_tokenizer_files(base.folder.path(), folder);
     names.insert(names.end(), copied.begin(), copied.end());
   } else {
-    names = write_model(folder, base, config, decoder);
+    names = write_model(folder, base, config, decoder, progressed);
   }
   std::map<std::string, std::string> hashes;
-  for (const std::string& name : names) hashes[name] = runtime::sha256_of_file(folder / name);
+  for (const std::string& name : names) {
+    hashes[name] = runtime::sha256_of_file(folder / name);
+    progressed();
+  }
   return hashes;
 }
 
 void verify_result(const std::filesystem::path& folder, const Base& base, const data::Dataset& held_rows,
-                   model::Decoder& decoder) {
+                   model::Decoder& decoder, const OnProgress& progressed) {
   const at::Tensor expected = held_logits(decoder, held_rows);
   decoder.parameters().values().zero_();
   if (base.adapter) {
@@ -86,6 +92,7 @@ void verify_result(const std::filesystem::path& folder, const Base& base, const 
     const model_folder::Folder written = model_folder::Folder::open(folder);
     for (const model::Parameter& parameter : decoder.parameters().parameters()) {
       decoder.parameters().value_of(parameter).copy_(model::tensor_of(written.tensor(parameter.name)));
+      progressed();
     }
   }
   const at::Tensor found = held_logits(decoder, held_rows);

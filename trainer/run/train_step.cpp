@@ -21,6 +21,11 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+// What a failpoint does to memory.
+void flip_a_bit(std::span<const float> values) {
+  reinterpret_cast<std::uint32_t*>(const_cast<float*>(values.data()))[values.size() / 2] ^= 1;
+}
+
 // For `reduction: fast`: each member that has anything contributes one sum, and those are added in the tree over them.
 void contribute_one_sum_each(comm::ReductionPlan& plan) {
   plan.micro_batches = 0;
@@ -71,8 +76,8 @@ std::span<const float> TrainStep::gradient() const {
 void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
   work.parts.interruption.check();
   const Span span(trace_, "compute", step_ + 1, micro_batch);
-  reach(Failpoint::kForward, step_);
   const Clock::time_point begin = Clock::now();
+  reach(Failpoint::kForward, step_);
   runtime::MicroBatchResult result = compute_micro_batch(
       *state_.decoder, state_.prepared.train, work.step.micro_batches.at(micro_batch), micro_batch, trained_tokens_,
       {.seed = static_cast<std::uint64_t>(state_.config.seed),
@@ -147,15 +152,16 @@ void TrainStep::exchange(const Work& work) {
     }
   }
   if (!rank_sum_.empty()) work.reduction.contribute(rank_sum_);
-  reach(Failpoint::kExchange, step_);
+  const bool flips = reach(Failpoint::kExchange, step_);
   const Span span(trace_, "exchange", step_ + 1);
   reduced_ = work.reduction.finish();
+  if (flips && !reduced_.empty()) flip_a_bit(reduced_.begin()->second.values);
 }
 
 runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell) {
   const Clock::time_point begin = Clock::now();
   const data::Step& step = state_.plan.at(static_cast<std::int64_t>(order.step));
-  if (order.step != step_) reset();
+  if (order.step != step_ || order.audit) reset();
   step_ = order.step;
   trained_tokens_ = trained_tokens_of(state_.prepared.train, step);
   reduced_.clear();
@@ -176,24 +182,35 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
   vote.compute_seconds = compute_seconds_;
   vote.exchange_seconds = seconds_since(begin) - vote.compute_seconds;
-  vote_on(vote, parts);
+  vote_on(vote, parts, order.audit);
   return vote;
 }
 
-void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts) {
+void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts, bool audit) {
   const Span span(trace_, "digest", step_ + 1);
+  std::vector<runtime::ChunkDigest> held;
   for (const auto& [chunk, sum] : reduced_) {
     const auto& holders = parts.placement.holders[chunk];
     vote.copy_digests.resize(std::max(vote.copy_digests.size(), holders.size()));
     for (std::size_t copy = 0; copy < holders.size(); ++copy) {
       if (holders[copy] != parts.self) continue;
-      vote.copy_digests[copy] += state_.optimizer.digest(chunk, sum.values);
+      held.push_back({chunk, state_.optimizer.digest(chunk, sum.values)});
+      vote.copy_digests[copy] += held.back().digest;
       if (copy == 0) vote.norms.push_back({chunk, optimizer::sum_of_squares(sum.values)});
     }
   }
+  if (audit) {
+    vote.held = held;
+    if (said_of_ == step_) vote.held_before = std::move(said_);
+  }
+  said_ = std::move(held);
+  said_of_ = step_;
+  vote.parameters_digest = parameters_digest(step_);
+}
+
+std::uint64_t TrainStep::parameters_digest(std::uint64_t step) const {
   const at::Tensor& values = state_.decoder->parameters().values();
-  vote.parameters_digest =
-      runtime::digest_of({static_cast<const std::byte*>(values.data_ptr()), values.nbytes()}, step_);
+  return runtime::digest_of({static_cast<const std::byte*>(values.data_ptr()), values.nbytes()}, step);
 }
 
 void TrainStep::apply(const runtime::Commit& commit) {
@@ -206,18 +223,25 @@ void TrainStep::apply(const runtime::Commit& commit) {
     const Span span(trace_, "apply", step_ + 1);
     for (const auto& [chunk, sum] : reduced_) {
       state_.optimizer.apply(chunk, sum.values, update);
-      reach(Failpoint::kApply, step_);
+      if (reach(Failpoint::kApply, step_)) flip_a_bit(state_.optimizer.states().at(chunk).first_moment);
     }
   }
   reset();
 }
 
 void TrainStep::gather(const ViewParts& parts) {
-  reach(Failpoint::kGather, step_);
+  const bool flips = reach(Failpoint::kGather, step_);
   const Span span(trace_, "gather", step_ + 1);
   const at::Tensor& values = state_.decoder->parameters().values();
   comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
                    {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
+  if (!flips) return;
+  // Of a chunk that others hold, where there is one.
+  std::uint64_t chunk = 0;
+  const auto& holders = parts.placement.holders;
+  while (chunk + 1 < holders.size() && std::count(holders[chunk].begin(), holders[chunk].end(), parts.self) > 0)
+    ++chunk;
+  flip_a_bit(state_.optimizer.values_of(chunk));
 }
 
 }  // namespace cadre::run

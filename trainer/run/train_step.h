@@ -38,6 +38,8 @@ class TrainStep {
   // After prepare() and the coordinator's word: updates what this rank holds. What others hold is then gathered.
   void apply(const runtime::Commit& commit);
   void gather(const ViewParts& parts);
+  // Of all parameters, after `step` updates: equal on all ranks.
+  std::uint64_t parameters_digest(std::uint64_t step) const;
 
   // Forgets everything of the step in hand.
   void reset();
@@ -57,7 +59,7 @@ class TrainStep {
   // The same for `reduction: fast`, into rank_sum_; nothing leaves.
   void add_up(runtime::Range node, const Work& work);
   void exchange(const Work& work);
-  void vote_on(runtime::Prepared& vote, const ViewParts& parts);
+  void vote_on(runtime::Prepared& vote, const ViewParts& parts, bool audit);
   std::span<const float> gradient() const;
   bool in_rounds() const { return state_.config.zero_stage >= 2; }
 
@@ -71,6 +73,9 @@ class TrainStep {
   std::map<std::uint32_t, runtime::MicroBatchResult> results_;
   std::vector<float> rank_sum_;  // reduction: fast
   comm::ReducedChunks reduced_;
+  // What the last vote said of each chunk that is held, should copies be found to differ; and on which step.
+  std::vector<runtime::ChunkDigest> said_;
+  std::uint64_t said_of_ = ~std::uint64_t{0};
 };
 
 }  // namespace cadre::run

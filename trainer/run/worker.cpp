@@ -268,8 +268,17 @@ void Worker::evaluate(const runtime::Order& order) {
     reach(Failpoint::kEvaluate, order.step);
     answer.units.push_back(
         evaluate_unit(*state_->decoder, state_->prepared.validation, state_->evaluation[unit], unit));
+    progressed();
   }
+  answer.parameters_digest = step_->parameters_digest(order.step);
   tell(std::move(answer));
+}
+
+void Worker::progressed() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - told_progress_ < std::chrono::seconds(1)) return;
+  told_progress_ = now;
+  tell(runtime::Progress{.stamp = place_->view.stamp, .step = committed_});
 }
 
 void Worker::take_snapshot(std::uint64_t step) {
@@ -299,12 +308,16 @@ void Worker::write_the_result(const runtime::Order& order) {
   std::optional<runtime::ScratchFolder> scratch;
   if (!files_.are_shared()) scratch.emplace(scratch_stem());
   const std::filesystem::path folder = scratch ? scratch->path() : files_.folder();
-  answer.sha256 = write_result(folder, state_->base, state_->config, decoder);
+  const auto on_progress = [this] { progressed(); };
+  answer.sha256 = write_result(folder, state_->base, state_->config, decoder, on_progress);
   reach(Failpoint::kEnd, order.step);
-  verify_result(folder, state_->base, state_->held_rows(), decoder);
+  verify_result(folder, state_->base, state_->held_rows(), decoder, on_progress);
   if (scratch) {
     const auto client = files_.connect();
-    for (const auto& [name, hash] : answer.sha256) client->store(folder / name, (files_.folder() / name).string());
+    for (const auto& [name, hash] : answer.sha256) {
+      client->store(folder / name, (files_.folder() / name).string());
+      progressed();
+    }
   }
   tell(std::move(answer));
 }

@@ -63,6 +63,8 @@ class Worker {
   void start_over();
   void take_snapshot(std::uint64_t step);
   void write_the_result(const runtime::Order& order);
+  // Work gets on that gives nothing to tell yet; now and then the coordinator hears it.
+  void progressed();
   void report(const runtime::Fence& fence);
   ViewParts parts() const;
   void tell(runtime::MemberMessage message);
@@ -80,6 +82,7 @@ class Worker {
   bool is_at_start_ = true;      // the parameters are the seeded ones
   runtime::Rejoin rejoin_;
   bool has_voted_ = false;  // and waits for the commit
+  std::chrono::steady_clock::time_point told_progress_ = {};
   runtime::ControlClient control_;
   std::unique_ptr<CheckpointWriter> writer_;  // tells control_ what it wrote, so it goes first
 };

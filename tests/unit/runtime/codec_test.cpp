@@ -58,9 +58,9 @@ TEST(Codec, BytesAreLittleEndianAndFixed) {
 }
 
 TEST(Codec, AnnouncedSizesAreNotTrusted) {
-  // An Evaluated of four billion losses, in 37 bytes.
+  // An Evaluated of four billion losses, in 45 bytes; its digest comes last.
   std::string bytes = encode(MemberMessage(Evaluated{}));
-  std::memset(bytes.data() + bytes.size() - 4, 0xFF, 4);
+  std::memset(bytes.data() + bytes.size() - 12, 0xFF, 4);
   EXPECT_FALSE(decode_member_message(bytes).has_value());
   // A string that is longer than what is left, by one.
   bytes = encode(MemberMessage(Failed{false, "abc"}));

@@ -168,7 +168,7 @@ const Attack kAttacks[] = {
     {"a message of the other direction", ChannelEnd::kMalformed,
      [](RawClient& it) {
        it.authenticate();
-       it.say(it.frame(encode(CoordinatorMessage(Commit{}))));
+       it.say(it.frame(encode(CoordinatorMessage(Fence{}))));
      }},
 };
 

@@ -22,7 +22,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
       Progress{stamp, 9, result},
       Prepared{
           stamp, 9, {{0, infinity}, {1, -0.0}, {2, std::numeric_limits<double>::denorm_min()}}, {1, 2}, 3, 0.5, -1},
-      Evaluated{stamp, 9, {{0, -infinity, 1}, {1, 2.5, 0}}},
+      Evaluated{stamp, 9, {{0, -infinity, 1}, {1, 2.5, 0}}, 7},
       Report{stamp, 8, 9, {{0, 4}, {6, 7}}, {result, {}}},
       ShardWritten{stamp, 9, std::string("a\0b", 3), "00ff", 12},
       ShardFailed{stamp, 9, "no space left on device"},
@@ -40,8 +40,8 @@ inline std::vector<MemberMessage> sample_member_messages() {
 
 inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
   const Stamp stamp{1, 0, 2};
-  const Order train{Order::Kind::kTrain, 4, true, {{{{0, 2}}, {{2, 4}, {4, 5}}}, {}}, "", ""};
-  const Order end{Order::Kind::kEnd, 4, false, {}, "checkpoint-4", "all steps are done"};
+  const Order train{Order::Kind::kTrain, 4, true, true, {{{{0, 2}}, {{2, 4}, {4, 5}}}, {}}, "", ""};
+  const Order end{Order::Kind::kEnd, 4, false, false, {}, "checkpoint-4", "all steps are done"};
   return {
       Welcome{stamp, 3, 1},
       Welcome{stamp, 3, 1, true, {{"10.0.0.1", 4711}}},

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "runtime/chunks.h"
+#include "runtime/disputes.h"
 #include "runtime/placement.h"
 #include "runtime/step_votes.h"
 
@@ -448,6 +449,22 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
       for (const std::uint64_t chunk : placement.chunks_of(rank.index, copy)) digest += digest_of(order.step, chunk);
       vote.copy_digests.push_back(digest);
     }
+    std::vector<ChunkDigest> held;
+    for (std::size_t copy = 0; copy < copies; ++copy) {
+      for (const std::uint64_t chunk : placement.chunks_of(rank.index, copy)) {
+        const std::uint64_t change = flip && flip(rank, order.step) ? mixed(2 * chunk + copy + 1) : 0;
+        held.push_back({chunk, digest_of(order.step, chunk) + change});
+        vote.copy_digests[copy] += change;
+      }
+    }
+    if (order.audit) {
+      EXPECT_TRUE(share.held.empty());
+      vote.held = held;
+      if (rank.said_of == order.step) vote.held_before = rank.said;
+    }
+    rank.said = held;
+    rank.said_of = order.step;
+    vote.compute_seconds = seconds_of ? seconds_of(rank) * static_cast<double>(rank.results.size() - kept.size()) : 0;
     if (change_vote) change_vote(rank, vote);
     rank.outbox.push_back(std::move(vote));
   } else if (order.kind == Order::Kind::kEvaluate) {
@@ -456,6 +473,7 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
     for (std::uint32_t unit = units.begin; unit < units.end; ++unit) {
       answer.units.push_back({unit, validation_loss(order.step) + unit / 1024.0, 3});
     }
+    answer.parameters_digest = rank.parameters + (spoil && spoil(rank, order.step) ? 1 : 0);
     rank.outbox.push_back(std::move(answer));
   } else if (order.kind == Order::Kind::kWriteResult && rank.index == rank.view.writer()) {
     result_order = order;

@@ -38,6 +38,8 @@ struct SimulatedRank {
   std::vector<MicroBatchResult> results = {};
   std::optional<Order> ended = {};
   std::string refused = {};
+  std::vector<ChunkDigest> said = {};  // with the last vote, on this step
+  std::uint64_t said_of = ~std::uint64_t{0};
   std::deque<MemberMessage> outbox = {};
 };
 
@@ -84,8 +86,11 @@ class SimulatedWorld {
   std::set<std::uint64_t> damaged;  // checkpoints that are there
   std::set<Rank> slow_disks;        // their shards are not there yet
   std::function<void(SimulatedRank&, Prepared&)> change_vote;
-  std::set<std::uint64_t> nonfinite;                          // steps, from 0, whose gradient is not a number
-  std::function<std::string(std::uint64_t step)> publishing;  // a problem, or empty
+  std::function<bool(SimulatedRank&, std::uint64_t step)> flip;   // a bit of each chunk that it holds
+  std::function<bool(SimulatedRank&, std::uint64_t step)> spoil;  // its parameters, for an evaluation
+  std::function<double(SimulatedRank&)> seconds_of;               // a micro-batch
+  std::set<std::uint64_t> nonfinite;                              // steps, from 0, whose gradient is not a number
+  std::function<std::string(std::uint64_t step)> publishing;      // a problem, or empty
   std::function<std::string(Rank rank, std::uint64_t step)> writing;
   bool publishes_at_once = true;
   std::optional<std::uint64_t> forgets_commits_after;  // what the journal loses when the coordinator dies
