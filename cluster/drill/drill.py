@@ -1,7 +1,4 @@
-"""A run undisturbed, then the same while its processes are killed; see ../drill.sh.
-
-    drill.py [CONFIG] [--output_dir DIR] [--KEY VALUE]...
-"""
+"""A run undisturbed, then the same while its processes are killed; ../drill.sh starts it and says what for."""
 
 import argparse
 import hashlib
@@ -17,27 +14,28 @@ import textwrap
 import time
 
 from live_run import LiveRun
-from screen import BAD, GOOD, Screen, bar
-from story import Fault, Story, counted, members, seconds, tell
+from screen import BAD, FAINT, GOOD, Screen, bar
+from story import Fault, counted, members, seconds, tell
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CADRE = pathlib.Path(os.environ.get("CADRE_BUILD", REPOSITORY / "build")) / "cadre"
-QUICKSTART = "configs/quickstart/lora.yaml"
-REHEARSAL = 40  # steps, whose speed says how many make a run
-SECONDS = 25  # of the undisturbed run: all faults and returns take 12 to 15
-SAVES = 16  # in a run: what is lost with all copies of a chunk is done again from one
+QUICKSTART, QUICKSTART_BASE = "configs/quickstart/lora.yaml", pathlib.Path("outputs/quickstart/base/model.safetensors")
 
 RANKS = 4  # 0 and 1 in one island, 2 and 3 in another
 ISLANDS = f"localhost:2,{socket.gethostname()}:2"
 SCHEDULE = (
-    Fault(0.05, (1,), "rank 1"),
-    Fault(0.20, ("coordinator",), "the coordinator"),
-    Fault(0.30, ("island 1",), "island 1: ranks 2, 3, mpirun"),
-    Fault(0.50, (0, 2), "ranks 0 and 2 at once"),
-    Fault(0.70, (3, "coordinator"), "rank 3 and the coordinator"),
+    Fault(0.04, (1,), "rank 1"),
+    Fault(0.16, ("coordinator",), "the coordinator"),
+    Fault(0.22, ("island 1",), "island 1: ranks 2, 3, mpirun"),
+    Fault(0.40, (0, 2), "ranks 0 and 2 at once"),
+    Fault(0.60, (3, "coordinator"), "rank 3 and the coordinator"),
 )
-RESULTS = ("adapter_model.safetensors", "model*.safetensors")
+REHEARSAL = 40  # steps, whose speed says how many make a run
+SECONDS = 25  # of the undisturbed run: all faults and returns take about 12
+SAVES = 16  # in a run: what is lost with all copies of a chunk is done again from one
+
 COLUMNS = "  {:>6}  {:<28}  {:>8}  {:>14}  {:<21}  {:>8}"
+HEADINGS = COLUMNS.format("step", "killed", "noticed", "step committed", "in the new view", "all back")
 
 
 class Failed(Exception):
@@ -48,81 +46,74 @@ class Interrupted(Exception):
     pass
 
 
-def interrupt(number, _):
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)  # what ends the run is not to be interrupted
-    raise Interrupted(128 + number)
-
-
-def time_of(seconds):
-    return "" if seconds is None else f"{seconds:.2f} s"
-
-
 class Drill:
-    def __init__(self, config, output, options, screen):
-        self.config, self.output, self.options, self.screen = config, output, options, screen
-
-    def start(self, name, more=()):
-        folder = self.output / name
-        options = ["--hosts", ISLANDS, "--output_dir", str(folder), "--overwrite_output_dir", "true", *more, *self.options]
-        return LiveRun(str(CADRE), [self.config, *options], folder)
-
-    def rehearse(self):
-        """Options for a run that is neither over before the last fault nor tedious, where they do not say it themselves."""
-        if "--max_steps" in self.options:
-            return
-        run, _ = self.go("rehearsal", more=("--max_steps", str(REHEARSAL)))
-        ends = [seconds(line) for line in run.lines if line["event"] == "commit"]
-        a_step = statistics.median(after - before for before, after in zip(ends[8:], ends[9:]))
-        steps = max(REHEARSAL, round(SECONDS / max(0.001, a_step)))
-        self.screen.line(f"  {1000 * a_step:.0f} ms a step: {steps} steps make a run of {SECONDS} s")
-        self.options = [*self.options, "--max_steps", str(steps), "--save_steps", str(max(1, steps // SAVES))]
+    def __init__(self, known, options, screen):
+        self.config, self.output, self.span, self.options = known.config, known.output_dir, known.seconds, options
+        self.schedule, self.screen = SCHEDULE[:known.faults], screen
 
     def go(self, name, schedule=(), more=()):
-        """To its end. Returns (run, the stories of all faults)."""
-        run, due, told, now = self.start(name, more), list(schedule), [], None
+        """A run to its end. Returns (it, the blows that it has survived)."""
+        folder = self.output / name
+        run = LiveRun(CADRE, [self.config, "--hosts", ISLANDS, "--output_dir", folder, "--overwrite_output_dir", "true",
+                              *more, *self.options], folder)
+        due, blows, survived = list(schedule), [], []
+
+        def follow():
+            if blows and len(survived) < len(blows):
+                story = tell(blows[-1], run.lines, RANKS)
+                if not story.is_over():
+                    return self.show(run, blows[-1], story)
+                survived.append(blows[-1])
+                self.row(blows[-1], story)
+            return self.show(run)
+
         try:
             while run.launcher.poll() is None:
                 if run.read():
-                    steps = run.record()["max_steps"]
-                    if now and (story := tell(now, run.lines, RANKS)).is_over():
-                        self.row(now, story)
-                        told.append((now, story))
-                        now = None
-                    if not now and due and run.step() >= due[0].share * steps and run.is_whole(RANKS):
-                        now = run.hit(due.pop(0))
-                    self.show(run, steps, now)
+                    follow()
+                    if (due and len(survived) == len(blows) and run.step() >= due[0].share * run.steps()
+                            and len(members(run.lines)) == RANKS):
+                        blows.append(run.hit(due.pop(0)))
                 time.sleep(0.01)
-            run.read()
-            if run.launcher.returncode != 0:
-                raise Failed(f"{name}: cadre train ended with {run.launcher.returncode}; see {run.words}:\n"
-                             + "\n".join(run.words.read_text(errors="replace").strip().splitlines()[-5:]))
+            if run.read():
+                follow()
         finally:
             left = len(run.processes())
             run.end()
+        if run.launcher.returncode != 0:
+            said = run.words.read_text(errors="replace").strip().splitlines()[-1:]
+            raise Failed(f"{name}: cadre train ended with {run.launcher.returncode}: {''.join(said)} ({run.words})")
         if left:
             raise Failed(f"{name}: {counted(left, 'process was', 'processes were')} left after the end")
-        if now or due:
-            raise Failed(f"the run ended before {counted(len(due) + bool(now), 'fault', 'faults')} of {len(schedule)}: "
-                         "give it more steps, with --max_steps")
-        return run, told
+        if len(survived) < len(schedule):
+            raise Failed(f"{name}: it was over before {len(schedule) - len(survived)} of {len(schedule)} faults were: give it "
+                         "more steps with --seconds or --max_steps")
+        return run, survived
 
-    def show(self, run, steps, blow):
+    def rehearse(self):
+        """A run is to be neither over before the last fault nor tedious, unless the options say how long it is."""
+        if "--max_steps" in self.options:
+            return
+        run, _ = self.go("rehearsal", more=("--max_steps", REHEARSAL))
+        times = [seconds(line) for line in run.lines if line["event"] == "commit"][8:]
+        step = max(0.001, statistics.median(after - before for before, after in zip(times, times[1:])))
+        steps = max(REHEARSAL, round(self.span / step))
+        self.options = [*self.options, "--max_steps", steps, "--save_steps", max(1, steps // SAVES)]
+        self.screen.line(f"  {1000 * step:.0f} ms a step: {steps} steps make a run of {self.span:g} s")
+
+    def show(self, run, blow=None, story=None):
         there = members(run.lines)
         ranks = " ".join(str(rank) if rank in there else "·" for rank in range(RANKS))
-        left = f"{bar(run.step(), steps)}  ranks {ranks}"
-        if not blow:
-            return self.screen.live(left)
-        story = tell(blow, run.lines, RANKS)
-        said = [f"{name} {time_of(at)}" for name, at in (("noticed", story.noticed), ("step done", story.committed)) if at is not None]
-        return self.screen.live(left, f"  SIGKILL {blow.fault.name}" + "".join(f", {one}" for one in said), BAD)
+        said = f"  SIGKILL {blow.fault.name}" if blow else ""
+        if story and story.noticed is not None:
+            said += f", noticed {time_of(story.noticed)}"
+        if story and story.committed is not None:
+            said += f", committed {time_of(story.committed)}"
+        self.screen.live(f"{bar(run.step(), run.steps())}  ranks {ranks}", said, BAD)
 
-    def head(self):
-        self.screen.line(COLUMNS.format("step", "killed", "noticed", "step committed", "in the new view", "all back").rstrip())
-
-    def row(self, blow, story: Story):
-        self.screen.line(COLUMNS.format(blow.step + 1, blow.fault.name, time_of(story.noticed), time_of(story.committed), story.again,
-                                        time_of(story.back)))
+    def row(self, blow, story):
+        noticed, committed, back = map(time_of, (story.noticed, story.committed, story.back))
+        self.screen.line(COLUMNS.format(blow.step + 1, blow.fault.name, noticed, committed, story.again, back))
 
     def run(self):
         screen = self.screen
@@ -131,30 +122,39 @@ class Drill:
         undisturbed, _ = self.go("undisturbed")
         screen.line(f"  sha256 {digest(undisturbed.folder)}")
         screen.title("2/3  the same again, with SIGKILL to ranks, an island and the coordinator")
-        self.head()
-        disturbed, told = self.go("disturbed", SCHEDULE)
-
+        screen.line(screen.colour(HEADINGS, FAINT))
+        disturbed, survived = self.go("disturbed", self.schedule)
         screen.title("3/3  compared")
-        verified = subprocess.run([CADRE, "verify", disturbed.folder], capture_output=True, text=True, check=False)
+        return 0 if self.compare(undisturbed.folder, disturbed.folder, survived) else 1
+
+    def compare(self, undisturbed, disturbed, survived):
+        verified = subprocess.run([CADRE, "verify", disturbed], capture_output=True, text=True, check=False)
         for said in verified.stdout.splitlines() or [verified.stderr]:
             if not said.startswith("ok") or "term journals" in said or "ledger" in said:
-                for piece in textwrap.wrap(said.removeprefix("ok").strip(), 78):
-                    screen.line(f"  cadre verify  {piece}")
-        one, other = digest(undisturbed.folder), digest(disturbed.folder)
-        screen.line(f"  undisturbed   {one}")
-        screen.line(f"  disturbed     {other}")
-        is_equal = one == other and losses(undisturbed.folder) == losses(disturbed.folder)
-        is_good = is_equal and verified.returncode == 0
-        killed = sum(blow.processes for blow, _ in told)
-        verdict = ("the same bits" if is_equal else "ANOTHER RESULT") + ("" if verified.returncode == 0 else ", AND VERIFY FAILED")
-        screen.line("\n  " + screen.colour(f"{killed} processes killed in {counted(len(told), 'fault', 'faults')}: {verdict}",
-                                           GOOD if is_good else BAD))
-        return 0 if is_good else 1
+                for piece in textwrap.wrap(said.removeprefix("ok").strip(), 82):
+                    self.screen.line(f"  cadre verify  {piece}")
+        one, other = digest(undisturbed), digest(disturbed)
+        self.screen.line(f"  undisturbed   {one}")
+        self.screen.line(f"  disturbed     {other}")
+        faults = []
+        if one != other or losses(undisturbed) != losses(disturbed):
+            faults.append("ANOTHER RESULT")
+        if verified.returncode != 0:
+            faults.append("THE RECORD IS WRONG")
+        killed = counted(sum(blow.processes for blow in survived), "process", "processes")
+        survived = counted(len(survived), "fault", "faults")
+        verdict = f"{killed} killed in {survived}: {', '.join(faults) or 'the same bits'}"
+        self.screen.line("\n  " + self.screen.colour(verdict, BAD if faults else GOOD))
+        return not faults
+
+
+def time_of(span):
+    return f"{span:.2f} s"
 
 
 def digest(run):
     """Of the result's weights."""
-    files = sorted(path for pattern in RESULTS for path in run.glob(pattern))
+    files = sorted([*run.glob("adapter_model.safetensors"), *run.glob("model*.safetensors")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -163,24 +163,34 @@ def losses(run):
     return [(line["step"], line.get("loss"), line.get("eval_loss")) for line in lines]
 
 
+def interrupt(number, _):
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)  # what ends the run is not to be interrupted
+    raise Interrupted(128 + number)
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="./cluster/drill.sh", description="further options are those of `cadre train`",
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="./cluster/drill.sh", allow_abbrev=False,
+                                     description="Further options are those of `cadre train`.")
     parser.add_argument("config", nargs="?")
     parser.add_argument("--output_dir", type=pathlib.Path, default=pathlib.Path("outputs/drill"), metavar="DIR")
+    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
+                        help="of the undisturbed run, unless --max_steps is given (%(default)s)")
+    parser.add_argument("--faults", type=int, default=len(SCHEDULE), metavar="N",
+                        help="the first N alone, of %(default)s")
     known, options = parser.parse_known_args()
     if not CADRE.exists():
         print(f"{CADRE} is missing: run ./launch/quickstart.sh first", file=sys.stderr)
         return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    if not known.config:
-        known.config = QUICKSTART
-        if not pathlib.Path("outputs/quickstart/base/model.safetensors").exists():
-            subprocess.run(["launch/quickstart/run.sh", "--base-only"], check=True)
     screen = Screen()
     try:
-        return Drill(known.config, known.output_dir, options, screen).run()
+        if not known.config:
+            known.config = QUICKSTART
+            if not QUICKSTART_BASE.exists():
+                subprocess.run(["launch/quickstart/run.sh", "--base-only"], check=True)
+        return Drill(known, options, screen).run()
     except Failed as failure:
         screen.line(screen.colour(f"  {failure}", BAD))
         return 1

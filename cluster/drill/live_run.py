@@ -1,5 +1,5 @@
-"""A run of `cadre train` as a process of the drill: followed through the journals in its folder, hit by real signals, ended with all that it
-has started. Its processes carry a mark in their environment, by which all are found."""
+"""A run of `cadre train` as a process of the drill: followed through the journals in its folder, hit by real signals,
+ended with all that it has started. Its processes carry a mark in their environment, by which all are found."""
 
 import json
 import os
@@ -22,6 +22,10 @@ def send(pid, number):
         pass
 
 
+def term_of(journal):
+    return int(journal.name.split("-")[1].split(".")[0])
+
+
 class LiveRun:
     def __init__(self, cadre, arguments, folder):
         self.folder = folder
@@ -29,27 +33,32 @@ class LiveRun:
         self.words = folder.with_name(f"{folder.name}.txt")  # what the command says
         self.lines = []  # of the journals of all terms
         self._read = {}  # path to the bytes that were read of it
+        self._steps = None
         self._mark = "CADRE_DRILL=" + secrets.token_hex(8)
-        with open(self.words, "wb") as out:  # a session of its own: a terminal's ^C reaches the drill alone
-            self.launcher = subprocess.Popen([cadre, "train", *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                             start_new_session=True, env={**os.environ, **dict([self._mark.split("=")])})
+        with open(self.words, "wb") as out:
+            self.launcher = subprocess.Popen(
+                [str(cadre), "train", *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                env={**os.environ, **dict([self._mark.split("=")])},
+                start_new_session=True)  # so that a terminal's ^C reaches the drill alone
 
     # ---- what it does
 
-    def record(self):
-        """run.json, once this start has written it."""
-        try:
-            record = json.loads((self.folder / "run.json").read_text())
-        except OSError:
-            return None
-        return record if record["pid"] == self.launcher.pid else None
+    def steps(self):
+        """In all; 0 before this start has written them down."""
+        if not self._steps:
+            try:
+                record = json.loads((self.folder / "run.json").read_text())
+            except OSError:
+                return 0
+            self._steps = record["max_steps"] if record["pid"] == self.launcher.pid else 0
+        return self._steps
 
     def read(self):
         """New lines of the journals; true if there were some."""
-        before = len(self.lines)
-        if not self._read and (self.record() or {}).get("max_steps", 0) == 0:
+        if not self.steps():
             return False  # what lies there is of a run before
-        for path in sorted(self.folder.glob("journal.term-*.jsonl"), key=lambda path: int(path.name.split("-")[1][:-6])):
+        before = len(self.lines)
+        for path in sorted(self.folder.glob("journal.term-*.jsonl"), key=term_of):
             with open(path, "rb") as file:
                 file.seek(self._read.get(path, 0))
                 text = file.read()
@@ -61,9 +70,6 @@ class LiveRun:
     def step(self):
         """The last that was committed, and not taken back."""
         return next((line["step"] for line in reversed(self.lines) if line["event"] in ("commit", "rollback")), 0)
-
-    def is_whole(self, ranks):
-        return len(members(self.lines)) == ranks
 
     def processes(self):
         """The live ones."""
