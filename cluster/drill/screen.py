@@ -28,7 +28,7 @@ class Screen:
         if not self._is_terminal:
             return
         right = right[:max(0, shutil.get_terminal_size().columns - len(left) - 1)]
-        shown = left + self.colour(right, style)
+        shown = left + (self.colour(right, style) if right else "")
         if shown != self._live:
             self._out.write(f"\r{shown}\033[K")
             self._out.flush()
