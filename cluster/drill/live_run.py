@@ -93,7 +93,7 @@ class LiveRun:
             return [ranks[victim]["pid"]]
         island = int(victim.split()[1])
         mpirun = int(re.findall(r"mpirun of .* is process (\d+)", log)[island])
-        return [*(member["pid"] for member in ranks.values() if member["island"] == island)]
+        return [mpirun, *(member["pid"] for member in ranks.values() if member["island"] == island)]
 
     def hit(self, fault):
         pids = [pid for victim in fault.victims for pid in self._pids(victim)]

@@ -26,12 +26,12 @@ class Blow:
 
 @dataclasses.dataclass(frozen=True)
 class Story:
-    """Seconds are since the blow; None: not yet."""
+    """Seconds are since the blow, of the coordinator's clock; None: not yet."""
 
     noticed: float | None = None
     committed: float | None = None  # the step that it hit
     back: float | None = None  # every rank is in the view again
-    again: str = ""  # what was computed in the new view until then
+    again: str = ""  # what was computed in the new view for it
 
     def is_over(self):
         return None not in (self.noticed, self.committed, self.back)
@@ -53,25 +53,26 @@ def counted(number, one, many):
 
 def tell(blow, lines, ranks):
     """`lines`: of all terms, in their order."""
-    since = [line for line in lines if line["view"] > blow.view or seconds(line) >= blow.time - 0.001]
+
+    def since(line):
+        return None if line is None else max(0.0, seconds(line) - blow.time)
 
     def first(condition):
-        line = next(filter(condition, since), None)
-        return (line, max(0.0, seconds(line) - blow.time)) if line else (None, None)
+        return next((line for line in lines if line["event"] != "commit" and seconds(line) >= blow.time - 0.001
+                     and condition(line)), None)
 
-    _, noticed = first(lambda line: line["event"] in ("lost", "term"))
+    commits = [line for line in lines if line["event"] == "commit"]
     # One more may have been decided before the blow was felt.
-    done = max((line["step"] for line in lines if line["event"] == "commit" and line["view"] <= blow.view), default=0)
-    later = [line for line in since if line["event"] == "commit" and line["view"] > blow.view]
-    commit, committed = first(lambda line: line["event"] == "commit" and line["view"] > blow.view
-                              and line["step"] == done + 1)
-    _, back = first(lambda line: line["event"] == "view" and line["view"] > blow.view and len(line["members"]) == ranks)
-    return Story(noticed, committed, back, computed_again(blow, done, later, commit) if commit else "")
+    done = max((line["step"] for line in commits if line["view"] <= blow.view), default=0)
+    later = [line for line in commits if line["view"] > blow.view]
+    hit = next((line for line in later if line["step"] == done + 1), None)
+    noticed = first(lambda line: line["event"] in ("lost", "term"))
+    back = first(lambda line: line["event"] == "view" and line["view"] > blow.view and len(line["members"]) == ranks)
+    return Story(since(noticed), since(hit), since(back), in_new_view(blow, done, later, hit) if hit else "")
 
 
-def computed_again(blow, done, later, commit):
-    if steps := done + 1 - min(line["step"] for line in later):
+def in_new_view(blow, done, later, hit):
+    if steps := done + 1 - later[0]["step"]:
         return counted(steps, "step again", "steps again")
-    parts = commit["micro_batches"]
-    taken_over = sum(view > blow.view for _, view, _ in parts)
-    return f"{taken_over} of {counted(len(parts), 'micro-batch', 'micro-batches')}"
+    parts = hit["micro_batches"]
+    return f"{sum(view > blow.view for _, view, _ in parts)} of {counted(len(parts), 'micro-batch', 'micro-batches')}"

@@ -1,10 +1,11 @@
-"""The peer of recovery_times.py, one rank of it, under torchrun: DistributedDataParallel over gloo, a checkpoint at every
-step, and rank 1 kills itself with SIGKILL in the middle of a step, once in each incarnation of the group but the last.
+"""The peer of recovery_times.py, one rank of it, under torchrun: DistributedDataParallel over gloo, a checkpoint at
+every step, and rank 1 kills itself with SIGKILL in the middle of a step, once in each incarnation of the group but the
+last.
 
     torchrun --nproc-per-node N --max-restarts K recovery_peer.py MODEL ROWS.jsonl ROWS_A_STEP FOLDER
 
-FOLDER/killed.jsonl and done.jsonl get a line, {"step", "time"}, for each kill and for each step that has ended: all ranks
-have stepped, and the checkpoint is on disk."""
+FOLDER/killed.jsonl and done.jsonl get a line, {"step", "time"}, for each kill and for each step that has ended: all
+ranks have stepped, and the checkpoint is on disk."""
 
 import json
 import os

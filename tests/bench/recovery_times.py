@@ -2,10 +2,10 @@
 
     .venv/bin/python tests/bench/recovery_times.py [--ranks 2 4 8] [--repeats 50] [--without-peer]
 
-stories260k, full fine-tuning, 16 rows a step. Rank 1 gets the signal in the middle of a step, when it has computed one of
-its micro-batches, the coordinator when it has all votes and has written nothing. From the signal to the commit of that
-step, by the coordinator's journal; with torchrun (DDP, gloo, a checkpoint at every step) to the end of the step that was
-hit. Prints two tables in Markdown.
+stories260k, full fine-tuning, 16 rows a step. Rank 1 gets the signal in the middle of a step, when it has computed one
+of its micro-batches, the coordinator when it has all votes and has written nothing. From the signal to the commit of
+that step, by the coordinator's journal; with torchrun (DDP, gloo, a checkpoint at every step) to the end of the step
+that was hit. Prints two tables in Markdown.
 """
 
 import argparse
@@ -69,10 +69,9 @@ def recover(folder, model, rows, ranks, fault):
             "base_model": str(model), "adapter": "none", "datasets": [{"path": str(rows), "type": "tokenized"}],
             "output_dir": str(run), "micro_batch_size": MICRO_BATCH, "global_batch_size": ROWS, "max_steps": 100000,
             "learning_rate": 1e-4, "save_steps": 0, "threads": 1})
-        (victim, when), point = ("1" if "/1=" in FAULTS[fault] else "coordinator", f"@{HIT}"), FAULTS[fault]
-        mark = marks / f"{point.split('@')[0]}{when}.{victim}"
+        mark = marks / FAULTS[fault].split("=")[0].replace("/", ".")
         with Live("train", config, "--ranks", ranks, "--quiet",
-                  environment={"CADRE_FAILPOINTS": f"marks={marks};{point}"}):
+                  environment={"CADRE_FAILPOINTS": f"marks={marks};{FAULTS[fault]}"}):
             wait_until(mark.exists)
             hit = mark.stat().st_mtime
 
@@ -91,7 +90,8 @@ def recover(folder, model, rows, ranks, fault):
             before = [seconds(line) for line in journal(run) if line["event"] == "commit" and line["step"] <= HIT][2:]
     again = sum(view > 1 for _, view, _ in done["micro_batches"])
     step = statistics.median(after - one for one, after in zip(before, before[1:]))
-    return Recovery(seconds(done) - hit, seconds(noticed) - hit, again, step, seconds(returned) - hit if returned else 0.0)
+    return Recovery(seconds(done) - hit, seconds(noticed) - hit, again, step,
+                    seconds(returned) - hit if returned else 0.0)
 
 
 def recover_peer(folder, model, rows, ranks, repeats):
@@ -172,10 +172,12 @@ def main():
         raise SystemExit(absent)
     if not CADRE.exists():
         raise SystemExit(f"{CADRE} is not built")
-    found = {}
-    for ranks in options.ranks:
-        found[ranks] = measure(ranks, options.repeats, not options.without_peer, lambda said: print(said, file=sys.stderr))
-    print(f"Seconds, median / worst of {options.repeats}; {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}\n")
+    def note(said):
+        print(said, file=sys.stderr)
+
+    found = {ranks: measure(ranks, options.repeats, not options.without_peer, note) for ranks in options.ranks}
+    load = os.getloadavg()[0]
+    print(f"Seconds, median / worst of {options.repeats}; {os.cpu_count()} CPUs, load average {load:.1f}\n")
     print(table(HEADINGS, [row_of(ranks, one) for ranks, one in found.items()]) + "\n")
     print(table(LOST_HEADINGS, [lost_row_of(ranks, one) for ranks, one in found.items()]))
 
