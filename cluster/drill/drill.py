@@ -39,7 +39,9 @@ HEADINGS = COLUMNS.format("step", "killed", "noticed", "step committed", "in the
 
 
 class Failed(Exception):
-    pass
+    def __init__(self, what, code=1):
+        super().__init__(what)
+        self.code = code
 
 
 class Interrupted(Exception):
@@ -82,12 +84,13 @@ class Drill:
             run.end()
         if run.launcher.returncode != 0:
             said = run.words.read_text(errors="replace").strip().splitlines()[-1:]
-            raise Failed(f"{name}: cadre train ended with {run.launcher.returncode}: {''.join(said)} ({run.words})")
+            raise Failed(f"{name}: cadre train ended with {run.launcher.returncode}: {''.join(said)} ({run.words})",
+                         2 if run.launcher.returncode == 2 else 1)  # 2: the user can mend it
         if left:
             raise Failed(f"{name}: {counted(left, 'process was', 'processes were')} left after the end")
         if len(survived) < len(schedule):
-            raise Failed(f"{name}: it was over before {len(schedule) - len(survived)} of {len(schedule)} faults were: give it "
-                         "more steps with --seconds or --max_steps")
+            raise Failed(f"{name}: it was over before {len(schedule) - len(survived)} of {len(schedule)} faults were: give "
+                         "it more steps with --seconds or --max_steps")
         return run, survived
 
     def rehearse(self):
@@ -131,8 +134,9 @@ class Drill:
         verified = subprocess.run([CADRE, "verify", disturbed], capture_output=True, text=True, check=False)
         for said in verified.stdout.splitlines() or [verified.stderr]:
             if not said.startswith("ok") or "term journals" in said or "ledger" in said:
-                for piece in textwrap.wrap(said.removeprefix("ok").strip(), 82):
-                    self.screen.line(f"  cadre verify  {piece}")
+                text = textwrap.fill(said.removeprefix("ok").strip(), 98, initial_indent="  cadre verify  ",
+                                     subsequent_indent=16 * " ")
+                self.screen.line(text)
         one, other = digest(undisturbed), digest(disturbed)
         self.screen.line(f"  undisturbed   {one}")
         self.screen.line(f"  disturbed     {other}")
@@ -170,15 +174,14 @@ def interrupt(number, _):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./cluster/drill.sh", allow_abbrev=False,
-                                     description="Further options are those of `cadre train`.")
-    parser.add_argument("config", nargs="?")
-    parser.add_argument("--output_dir", type=pathlib.Path, default=pathlib.Path("outputs/drill"), metavar="DIR")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
-                        help="of the undisturbed run, unless --max_steps is given (%(default)s)")
-    parser.add_argument("--faults", type=int, default=len(SCHEDULE), metavar="N",
-                        help="the first N alone, of %(default)s")
-    known, options = parser.parse_known_args()
+    parser = argparse.ArgumentParser(prog="./cluster/drill.sh", allow_abbrev=False, add_help=False)
+    parser.add_argument("--config", default=QUICKSTART)
+    parser.add_argument("--output_dir", type=pathlib.Path, default=pathlib.Path("outputs/drill"))
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--faults", type=int, default=len(SCHEDULE))
+    # A configuration comes first: later, a word may be what an unknown option is given.
+    words = sys.argv[1:]
+    known, options = parser.parse_known_args(["--config", *words] if words and not words[0].startswith("-") else words)
     if not CADRE.exists():
         print(f"{CADRE} is missing: run ./launch/quickstart.sh first", file=sys.stderr)
         return 2
@@ -186,14 +189,12 @@ def main():
         signal.signal(number, interrupt)
     screen = Screen()
     try:
-        if not known.config:
-            known.config = QUICKSTART
-            if not QUICKSTART_BASE.exists():
-                subprocess.run(["launch/quickstart/run.sh", "--base-only"], check=True)
+        if known.config == QUICKSTART and not QUICKSTART_BASE.exists():
+            subprocess.run(["launch/quickstart/run.sh", "--base-only"], check=True)
         return Drill(known, options, screen).run()
     except Failed as failure:
         screen.line(screen.colour(f"  {failure}", BAD))
-        return 1
+        return failure.code
     except Interrupted as interrupted:
         screen.line()
         return interrupted.args[0]
