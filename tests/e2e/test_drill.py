@@ -1,6 +1,7 @@
 """The drill that a user watches, as a pipe: it survives its faults, says so truly, and leaves nothing when it is
 interrupted."""
 
+import os
 import re
 import secrets
 import signal
@@ -29,7 +30,7 @@ class DrillTest(InFolder):
                                 env={**ENVIRONMENT, "CADRE_BUILD": str(CADRE.parent), **environment})
 
     def test_survives_every_fault_with_the_same_bits(self):
-        with self.drill("drill", "--faults", str(FAULTS), "--seconds", "7") as drill:
+        with self.drill("drill", "--faults", str(FAULTS), "--seconds", "9") as drill:
             said, _ = drill.communicate(timeout=DEADLINE)
         self.assertEqual(drill.returncode, DONE, said)
         self.assertNotIn("\033", said)
@@ -45,6 +46,7 @@ class DrillTest(InFolder):
 
     def test_leaves_nothing_when_it_is_interrupted(self):
         mark = "CADRE_TEST_MARK=" + secrets.token_hex(8)
+        self.addCleanup(lambda: [os.kill(pid, signal.SIGKILL) for pid in marked(mark)])
         with self.drill("interrupted", **dict([mark.split("=")])) as drill:
             self.assertTrue(any("ms a step" in line for line in drill.stdout))
             journal = self.folder / "interrupted" / "undisturbed" / "journal.jsonl"
