@@ -32,6 +32,7 @@ SCHEDULE = (
 )
 REHEARSAL = 40  # steps, whose speed says how many make a run
 SECONDS = 25  # of the undisturbed run: all faults and returns take about 12
+TRIES = 3  # each with twice the steps, where the machine was busier later than in the rehearsal
 SAVES = 16  # in a run: what is lost with all copies of a chunk is done again from one
 
 COLUMNS = "  {:>6}  {:<28}  {:>8}  {:>14}  {:<21}  {:>8}"
@@ -42,6 +43,10 @@ class Failed(Exception):
     def __init__(self, what, code=1):
         super().__init__(what)
         self.code = code
+
+
+class TooShort(Failed):
+    pass
 
 
 class Interrupted(Exception):
@@ -89,20 +94,17 @@ class Drill:
         if left:
             raise Failed(f"{name}: {counted(left, 'process was', 'processes were')} left after the end")
         if len(survived) < len(schedule):
-            raise Failed(f"{name}: it was over before {len(schedule) - len(survived)} of {len(schedule)} faults were: give "
-                         "it more steps with --seconds or --max_steps")
+            raise TooShort(f"{name}: it was over before {len(schedule) - len(survived)} of {len(schedule)} faults were")
         return run, survived
 
     def rehearse(self):
-        """A run is to be neither over before the last fault nor tedious, unless the options say how long it is."""
-        if "--max_steps" in self.options:
-            return
+        """The steps of a run that is neither over before the last fault nor tedious."""
         run, _ = self.go("rehearsal", more=("--max_steps", REHEARSAL))
         times = [seconds(line) for line in run.lines if line["event"] == "commit"][8:]
         step = max(0.001, statistics.median(after - before for before, after in zip(times, times[1:])))
         steps = max(REHEARSAL, round(self.span / step))
-        self.options = [*self.options, "--max_steps", steps, "--save_steps", max(1, steps // SAVES)]
         self.screen.line(f"  {1000 * step:.0f} ms a step: {steps} steps make a run of {self.span:g} s")
+        return steps
 
     def show(self, run, blow=None, story=None):
         there = members(run.lines)
@@ -121,12 +123,22 @@ class Drill:
     def run(self):
         screen = self.screen
         screen.title(f"1/3  {self.config} on {RANKS} ranks in two islands, undisturbed")
-        self.rehearse()
-        undisturbed, _ = self.go("undisturbed")
-        screen.line(f"  sha256 {digest(undisturbed.folder)}")
-        screen.title("2/3  the same again, with SIGKILL to ranks, an island and the coordinator")
-        screen.line(screen.colour(HEADINGS, FAINT))
-        disturbed, survived = self.go("disturbed", self.schedule)
+        steps = None if "--max_steps" in self.options else self.rehearse()
+        for again in reversed(range(TRIES)):
+            more = () if steps is None else ("--max_steps", steps, "--save_steps", max(1, steps // SAVES))
+            undisturbed, _ = self.go("undisturbed", more=more)
+            screen.line(f"  sha256 {digest(undisturbed.folder)}")
+            screen.title("2/3  the same again, with SIGKILL to ranks, an island and the coordinator")
+            screen.line(screen.colour(HEADINGS, FAINT))
+            try:
+                disturbed, survived = self.go("disturbed", self.schedule, more)
+                break
+            except TooShort as short:
+                if not again or steps is None:
+                    raise Failed(f"{short}: give it more steps with --seconds or --max_steps") from None
+                steps *= 2
+                screen.line(screen.colour(f"  {short}", FAINT))
+                screen.title(f"1/3  undisturbed, with {steps} steps")
         screen.title("3/3  compared")
         return 0 if self.compare(undisturbed.folder, disturbed.folder, survived) else 1
 

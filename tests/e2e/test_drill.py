@@ -30,7 +30,7 @@ class DrillTest(InFolder):
                                 env={**ENVIRONMENT, "CADRE_BUILD": str(CADRE.parent), **environment})
 
     def test_survives_every_fault_with_the_same_bits(self):
-        with self.drill("drill", "--faults", str(FAULTS), "--seconds", "9") as drill:
+        with self.drill("drill", "--faults", str(FAULTS), "--seconds", "7") as drill:
             said, _ = drill.communicate(timeout=DEADLINE)
         self.assertEqual(drill.returncode, DONE, said)
         self.assertNotIn("\033", said)
