@@ -1,12 +1,13 @@
 """The peer of recovery_times.py, one rank of it, under torchrun: DistributedDataParallel over gloo, a checkpoint at
-every step, and rank 1 kills itself with SIGKILL in the middle of a step, once in each incarnation of the group but the
-last.
+every step, and rank 1 kills itself with SIGKILL in the middle of a step, KILLS times, once in an incarnation of the
+group.
 
-    torchrun --nproc-per-node N --max-restarts K recovery_peer.py MODEL ROWS.jsonl ROWS_A_STEP FOLDER
+    torchrun --nproc-per-node N --max-restarts R recovery_peer.py MODEL ROWS.jsonl ROWS_A_STEP KILLS FOLDER
 
 FOLDER/killed.jsonl and done.jsonl get a line, {"step", "time"}, for each kill and for each step that has ended: all
 ranks have stepped, and the checkpoint is on disk."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -19,6 +20,8 @@ import torch.distributed
 import transformers
 
 STEPS_BETWEEN = 4  # kills
+# Of a group; 30 min by default. Restarted ranks sometimes wait for each other in gloo's connectFullMesh until then.
+TIMEOUT = datetime.timedelta(seconds=30)
 
 
 def note(path, step):
@@ -37,12 +40,13 @@ def pad(rows):
                                             for row in rows])}
 
 
-def main(model_folder, rows_file, rows_a_step, folder):
+def main(model_folder, rows_file, rows_a_step, kills, folder):
     folder, rows_a_step = pathlib.Path(folder), int(rows_a_step)
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo")
+    torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
     rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    incarnation, last = (int(os.environ[f"TORCHELASTIC_{name}"]) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    killed = folder / "killed.jsonl"
+    is_victim = rank == 1 and (len(killed.read_text().splitlines()) if killed.exists() else 0) < int(kills)
     with open(rows_file, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     model = torch.nn.parallel.DistributedDataParallel(
@@ -57,8 +61,8 @@ def main(model_folder, rows_file, rows_a_step, folder):
     for step in range(first + 1, first + STEPS_BETWEEN + 1):
         batch = [rows[(step * rows_a_step + i) % len(rows)] for i in range(rank, rows_a_step, ranks)]
         loss = model(**pad(batch)).loss
-        if rank == 1 and incarnation < last and step == first + STEPS_BETWEEN:
-            note(folder / "killed.jsonl", step)
+        if is_victim and step == first + STEPS_BETWEEN:
+            note(killed, step)
             os.kill(os.getpid(), signal.SIGKILL)
         loss.backward()
         optimizer.step()

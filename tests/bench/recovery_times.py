@@ -1,6 +1,6 @@
 """How long a run stands still after a fault, beside torchrun, in one run of this program on this machine.
 
-    .venv/bin/python tests/bench/recovery_times.py [--ranks 2 4 8] [--repeats 50] [--without-peer]
+    .venv/bin/python tests/bench/recovery_times.py [--ranks 2 4 8] [--repeats 50] [--peer-repeats N]
 
 stories260k, full fine-tuning, 16 rows a step. Rank 1 gets the signal in the middle of a step, when it has computed one
 of its micro-batches, the coordinator when it has all votes and has written nothing. From the signal to the commit of
@@ -35,6 +35,7 @@ FAULTS = {
 }
 GOALS = {"SIGKILL": 0.5, "SIGSTOP": LIMIT + 0.5, "coordinator": 1.5}  # seconds; the first plus what is computed again
 PEER_SECONDS = 300  # for a restart
+PEER_STARTS = 3  # a kill: restarted groups sometimes do not find together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,21 +95,21 @@ def recover(folder, model, rows, ranks, fault):
                     seconds(returned) - hit if returned else 0.0)
 
 
-def recover_peer(folder, model, rows, ranks, repeats):
+def recover_peer(folder, model, rows, ranks, kills):
     """Seconds from each kill to the end of the step that it hit."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks),
-                   "--max-restarts", str(repeats), str(PEER), str(model), str(rows), str(ROWS), scratch]
+                   "--max-restarts", str(PEER_STARTS * kills), *map(str, (PEER, model, rows, ROWS, kills, scratch))]
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                               timeout=PEER_SECONDS * (repeats + 1), env={**os.environ, "OMP_NUM_THREADS": "1"})
+                               timeout=PEER_SECONDS * (kills + 1), env={**os.environ, "OMP_NUM_THREADS": "1"})
         if ended.returncode != 0:
             raise RuntimeError(ended.stderr[-2000:])
         done = {line["step"]: line["time"] for line in read_lines(pathlib.Path(scratch, "done.jsonl"))}
         return [done[line["step"]] - line["time"] for line in read_lines(pathlib.Path(scratch, "killed.jsonl"))]
 
 
-def measure(ranks, repeats, with_peer, note=lambda _: None):
-    """Fault to its recoveries; "torchrun" to seconds."""
+def measure(ranks, repeats, kills, note=lambda _: None):
+    """Fault to its recoveries; "torchrun" to seconds, of so many kills."""
     case = speed_cases.CASES["stories260k-fp32-16"]
     found = {fault: [] for fault in FAULTS}
     with tempfile.TemporaryDirectory(prefix="cadre-recovery-") as scratch:
@@ -118,9 +119,9 @@ def measure(ranks, repeats, with_peer, note=lambda _: None):
             note(f"{ranks} ranks, {repeat + 1} of {repeats}")
             for fault in FAULTS:
                 found[fault].append(recover(scratch, model, rows, ranks, fault))
-        if with_peer:
-            note(f"{ranks} ranks, torchrun, {repeats} kills")
-            found["torchrun"] = recover_peer(scratch, model, rows, ranks, repeats)
+        if kills:
+            note(f"{ranks} ranks, torchrun, {kills} kills")
+            found["torchrun"] = recover_peer(scratch, model, rows, ranks, kills)
     return found
 
 
@@ -166,7 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", nargs="+", type=int, default=[2, 4, 8])
     parser.add_argument("--repeats", type=int, default=50)
-    parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--peer-repeats", type=int, help="as --repeats, of torchrun; 0: without")
     options = parser.parse_args()
     if absent := speed_cases.missing():
         raise SystemExit(absent)
@@ -175,9 +176,11 @@ def main():
     def note(said):
         print(said, file=sys.stderr)
 
-    found = {ranks: measure(ranks, options.repeats, not options.without_peer, note) for ranks in options.ranks}
+    kills = options.repeats if options.peer_repeats is None else options.peer_repeats
+    found = {ranks: measure(ranks, options.repeats, kills, note) for ranks in options.ranks}
     load = os.getloadavg()[0]
-    print(f"Seconds, median / worst of {options.repeats}; {os.cpu_count()} CPUs, load average {load:.1f}\n")
+    print(f"Seconds, median / worst of {options.repeats} ({kills} under torchrun); {os.cpu_count()} CPUs, load average "
+          f"{load:.1f}\n")
     print(table(HEADINGS, [row_of(ranks, one) for ranks, one in found.items()]) + "\n")
     print(table(LOST_HEADINGS, [lost_row_of(ranks, one) for ranks, one in found.items()]))
 

@@ -13,8 +13,8 @@ REPEATS = 5
 @unittest.skipIf(speed_cases.missing(), str(speed_cases.missing()))
 @unittest.skipUnless(recovery_times.CADRE.exists(), "cadre is not built")
 class RecoveryTimesTest(unittest.TestCase):
-    def check(self, ranks, with_peer):
-        found = recovery_times.measure(ranks, REPEATS, with_peer)
+    def check(self, ranks, kills=0):
+        found = recovery_times.measure(ranks, REPEATS, kills)
         for headings, row_of in ((recovery_times.HEADINGS, recovery_times.row_of),
                                  (recovery_times.LOST_HEADINGS, recovery_times.lost_row_of)):
             print("\n" + recovery_times.table(headings, [row_of(ranks, found)]), flush=True)
@@ -23,13 +23,13 @@ class RecoveryTimesTest(unittest.TestCase):
                 self.assertLess(statistics.median(one.seconds - one.step for one in found[fault]), goal)
 
     def test_two_ranks(self):
-        self.check(2, True)
+        self.check(2, REPEATS)
 
     def test_four_ranks(self):
-        self.check(4, False)
+        self.check(4)
 
     def test_eight_ranks(self):
-        self.check(8, False)
+        self.check(8)
 
 
 if __name__ == "__main__":
