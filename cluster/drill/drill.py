@@ -171,6 +171,8 @@ def time_of(span):
 def digest(run):
     """Of the result's weights."""
     files = sorted([*run.glob("adapter_model.safetensors"), *run.glob("model*.safetensors")])
+    if not files:
+        raise Failed(f"{run} has no result")
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

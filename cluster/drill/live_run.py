@@ -96,7 +96,8 @@ class LiveRun:
         return [mpirun, *(member["pid"] for member in ranks.values() if member["island"] == island)]
 
     def hit(self, fault):
-        pids = [pid for victim in fault.victims for pid in self._pids(victim)]
+        ours = set(self.processes())
+        pids = [pid for victim in fault.victims for pid in self._pids(victim) if pid in ours]
         for pid in pids:
             send(pid, signal.SIGSTOP)  # all at once: none acts on the end of another
         blow = Blow(fault, time.time(), self.step(), self.lines[-1]["view"], len(pids))
