@@ -26,7 +26,7 @@ ISLANDS = f"localhost:2,{socket.gethostname()}:2"
 SCHEDULE = (
     Fault(0.04, (1,), "rank 1"),
     Fault(0.16, ("coordinator",), "the coordinator"),
-    Fault(0.22, ("island 1",), "island 1: ranks 2, 3, mpirun"),
+    Fault(0.22, ("island 1",), "island 1, ranks 2 and 3"),
     Fault(0.40, (0, 2), "ranks 0 and 2 at once"),
     Fault(0.60, (3, "coordinator"), "rank 3 and the coordinator"),
 )
@@ -109,11 +109,11 @@ class Drill:
     def show(self, run, blow=None, story=None):
         there = members(run.lines)
         ranks = " ".join(str(rank) if rank in there else "·" for rank in range(RANKS))
-        said = f"  SIGKILL {blow.fault.name}" if blow else ""
-        if story and story.noticed is not None:
-            said += f", noticed {time_of(story.noticed)}"
+        said = f"  {blow.fault.name}: SIGKILL" if blow else ""
         if story and story.committed is not None:
-            said += f", committed {time_of(story.committed)}"
+            said = f"  {blow.fault.name}: committed {time_of(story.committed)}"
+        elif story and story.noticed is not None:
+            said = f"  {blow.fault.name}: noticed {time_of(story.noticed)}"
         self.screen.live(f"{bar(run.step(), run.steps())}  ranks {ranks}", said, BAD)
 
     def row(self, blow, story):

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 
-BAR = 24  # cells
+BAR = 16  # cells
 TITLE, GOOD, BAD, FAINT = "1;36", "1;32", "1;31", "2"
 
 
