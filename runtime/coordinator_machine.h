@@ -53,13 +53,13 @@ class Coordinator::Machine {
     kGathering,   // until all expected ranks are ready
     kTraining,    // a step is ordered; votes come in
     kEvaluating,  // an evaluation is
-    kWaiting,     // for a checkpoint, before the end or before ranks join
+    kWaiting,     // for a checkpoint, before the end
     kWriting,     // the result is written
     kFencing,     // a member was lost; survivors report
     kFinished,
   };
   // What follows when nothing is in hand.
-  struct Admit {};  // a new view with those that are ready
+  struct Admit {};  // a new view, with those that are ready
   struct Leave {};  // the run was stopped, and the checkpoint is there
   using Next = std::variant<Order, Admit, Leave>;
 
@@ -104,9 +104,14 @@ class Coordinator::Machine {
   void fence(const std::string& reason);
   void install_when_all_have_reported();
   std::vector<Connection> survivors() const;
-  // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
+  // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included. Those that
+  // are ready come in.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
   bool has_enough_ranks() const;
+  // Ranks are ready, and there is work for them.
+  bool can_admit() const;
+  // The state is held by the placement of the view as it is.
+  void settle_residency();
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 
@@ -130,7 +135,7 @@ class Coordinator::Machine {
   void attach(Connection from, Connection before, const Rejoin& message);
 
   // ---- steps (coordinator_steps.cpp)
-  // `may_admit`: no work would be lost by letting ranks join now.
+  // `may_admit`: nothing is in hand, and a view may begin for those that are ready.
   Next next(bool may_admit = true);
   void do_next();
   // Sets the phase and what is awaited.
@@ -184,7 +189,8 @@ class Coordinator::Machine {
   std::vector<Connection> connections_;  // of the view's members, by index; 0: lost
   std::size_t live_ = 0;                 // of them
   Placement placement_;
-  Residency residency_;
+  View resident_in_;        // by whose placement its members hold the state
+  Residency residency_;     // those of them that are still there
   bool has_voted_ = false;  // in this view: every holder of the placement has its chunks
   bool is_loaded_ = false;  // since the last load: what the members say of their state is of this generation
 

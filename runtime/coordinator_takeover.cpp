@@ -100,7 +100,7 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   live_ = connections_.size();
   roll_.admit(connections_);
   placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
-  residency_ = residency_of(view_, placement_);
+  settle_residency();
   has_voted_ = options_.before.view_commits;
   is_loaded_ = true;
   course_ = replayed.course;

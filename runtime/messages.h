@@ -211,9 +211,10 @@ struct Fence {
 struct NewView {
   View view = {};
   // The checkpoint's folder to load before the order, empty: the seeded start. Only where `load` is true; otherwise
-  // the members go on from what they have.
+  // chunks move from those members that hold them by the placement of `resident_in`, an earlier view.
   bool load = false;
   std::string checkpoint = {};
+  View resident_in = {};
   std::uint32_t state_copies = 2;
   Order order = {};
   bool operator==(const NewView&) const = default;

@@ -1,4 +1,4 @@
-"""A lost rank is started again, comes back and takes its share; one that is lost again and again is left out."""
+"""A lost rank is started again, comes back without a reload and takes its share; one that is lost again and again is left out."""
 
 import os
 import signal
@@ -41,6 +41,11 @@ class ReturnTest(InFolder):
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual([len(view["members"]) for view in views()], [3, 2, 3])
+        # Nobody loads but at the start, and nothing is written or done again for it.
+        self.assertEqual([view["load"] for view in views()], [True, False, False])
+        events = [line["event"] for line in read_lines(journal)]
+        self.assertNotIn("rollback", events)
+        self.assertEqual(events.count("checkpoint"), 1)
         last = views()[-1]
         back = next(member for member in last["members"] if member["rank"] == 1)
         self.assertNotEqual(back["pid"], before[1])

@@ -60,6 +60,22 @@ TEST(CoordinatorShortage, AllMayBeLostAgainAndAgainAndComeBack) {
   EXPECT_GT(rollbacks, 100U);
 }
 
+// Who is left holds all state: when the others are there again it goes on from that.
+TEST(CoordinatorShortage, WhoIsLeftWithAllStateKeepsIt) {
+  SimulatedWorld world = world_of(3, 1);
+  bool killed = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.done() == 3 && !std::exchange(killed, true)) w.kill(1);
+  });
+  EXPECT_FALSE(world.finished.has_value());
+  start_missing(world);
+  world.run();
+  expect_success(world);
+  EXPECT_TRUE(world.rollbacks.empty());
+  EXPECT_EQ(world.loads, 1U);
+  EXPECT_EQ(world.commits.size(), kSteps);
+}
+
 TEST(CoordinatorShortage, WhereNobodyComesBackTheRunEndsAtItsNewestCheckpoint) {
   SimulatedWorld world = world_of(1, 1);
   world.run([](SimulatedWorld& w) {

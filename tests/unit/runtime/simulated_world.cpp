@@ -284,6 +284,7 @@ void SimulatedWorld::apply(Effects&& effects) {
       const auto step = journal->entry.at("step").to_number<std::uint64_t>();
       EXPECT_TRUE(journal->entry.at("reason").is_string());
       if (event == "commit") journaled_commit_ = step;
+      if (event == "view") loads += journal->entry.at("load").as_bool();
       history_.take(journal->entry);
       // There are as many joins as ranks.
       if (journal->for_people && event != "joined") events.push_back(event + " " + std::to_string(step));
@@ -371,6 +372,8 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
       }
       rank.held.clear();
       rank.results.clear();
+    } else {
+      receive_state(rank, *view);
     }
     obey(rank, view->order);
   } else if (const auto* commit = std::get_if<Commit>(&message)) {
@@ -385,6 +388,31 @@ void SimulatedWorld::receive(SimulatedRank& rank, const CoordinatorMessage& mess
       EXPECT_EQ(proceed->stamp, rank.stamp);
     }
     obey(rank, proceed->next);
+  }
+}
+
+// Of every chunk a holder is left, and who comes in has all from the holders.
+void SimulatedWorld::receive_state(SimulatedRank& rank, const NewView& message) {
+  const auto in_view = [&](const Member& member) {
+    const auto index = message.view.index_of(member.rank);
+    return index && message.view.members[*index].incarnation == member.incarnation;
+  };
+  const std::uint64_t chunks = ChunkSpace{workload_.elements}.count();
+  for (const auto& holders : place(message.resident_in, chunks, options_.policy.state_copies).holders) {
+    EXPECT_TRUE(std::any_of(holders.begin(), holders.end(),
+                            [&](std::uint32_t holder) { return in_view(message.resident_in.members.at(holder)); }));
+  }
+  const auto is_self = [&](const Member& member) {
+    return member.rank == rank.number && member.incarnation == rank.incarnation;
+  };
+  const auto& residents = message.resident_in.members;
+  if (std::any_of(residents.begin(), residents.end(), is_self)) return;
+  rank.done = message.order.step;
+  for (const auto& [connection, other] : ranks_) {
+    const bool is_resident = std::any_of(residents.begin(), residents.end(), [&](const Member& member) {
+      return other.alive && member.rank == other.number && member.incarnation == other.incarnation;
+    });
+    if (is_resident) rank.parameters = other.parameters;
   }
 }
 
