@@ -208,14 +208,16 @@ Claim prove_ledger(const std::filesystem::path& run, const Course& course, const
   return {what, problem};
 }
 
-// What a machine that died had not yet put on the disk may be missing in journal.jsonl at the end of its term.
+// What a machine that died had not yet put on the disk may be missing in journal.jsonl at the end of its term; of a
+// term that has come to its end that end alone, where its process died before it had written it here too.
 Claim prove_events(const std::filesystem::path& run, const Course& course, const ProofOptions& options) {
   const std::vector<Course::Event>& events = course.events();
   std::size_t at = 0, lines = 0;
   std::string problem;
   const auto skip_rest_of_broken_term = [&] {
     const std::uint64_t term = events[at].term;
-    if (course.has_ended(term)) return false;
+    const bool is_last = at + 1 == events.size() || events[at + 1].term != term;
+    if (course.has_ended(term) && !is_last) return false;
     while (at < events.size() && events[at].term == term) ++at;
     return at < events.size();
   };

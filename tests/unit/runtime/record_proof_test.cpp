@@ -185,6 +185,20 @@ TEST(RecordProof, ACoordinatorThatWasKilledAtOnceLeavesAnEmptyTerm) {
   EXPECT_THAT(problem_of(folder.path()), HasSubstr("term 5 follows term 2"));
 }
 
+// It was in the term's journal when the process died, and not yet in the other.
+TEST(RecordProof, TheEndOfATermMayBeMissingWhereAnotherGoesOn) {
+  const TestFolder folder;
+  Records records(folder.path());
+  records.new_view();
+  records.commit();
+  records.entry({{"event", "stopped"}, {"step", records.done}}, false);
+  EXPECT_THAT(problem_of(folder.path()), HasSubstr("the term journals have more"));
+  records.begin_term("another", records.done);
+  records.new_view();
+  records.commit();
+  EXPECT_EQ(problem_of(folder.path()), "");
+}
+
 TEST(RecordProof, WhatIsNotSoIsSaid) {
   const struct {
     const char* problem;
