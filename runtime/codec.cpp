@@ -58,7 +58,7 @@ auto fields(Is<Ready> auto& it) {
   return std::tie(it.workload, it.endpoints);
 }
 auto fields(Is<MicroBatchResult> auto& it) {
-  return std::tie(it.index, it.loss_sum, it.tokens, it.trained_tokens, it.samples);
+  return std::tie(it.index, it.loss_sum, it.tokens, it.trained_tokens, it.samples, it.view);
 }
 auto fields(Is<Progress> auto& it) {
   return std::tie(it.stamp, it.step, it.result);

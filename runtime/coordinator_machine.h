@@ -110,6 +110,7 @@ class Coordinator::Machine {
   bool has_enough_ranks() const;
   // Ranks are ready, and there is work for them.
   bool can_admit() const;
+  Placement placement_in(const View& view) const;
   // The state is held by the placement of the view as it is.
   void settle_residency();
   bool can_keep_state() const;
@@ -118,12 +119,15 @@ class Coordinator::Machine {
   // ---- in the place of one that died (coordinator_takeover.cpp)
   // The course of the run as the journal has it.
   struct Replayed {
-    Stamp left = {};  // of the view that the ranks have
+    std::map<Rank, Connection> members = {};  // that have come back
+    Residency residency = {};                 // of them
     RunCourse course = {};
     Committed last = {};
     std::optional<EvaluationDone> evaluation = {};  // of the last step
     std::int64_t best_before = -1;
   };
+  // It was in the last view, or in the one by whose placement the state is held.
+  bool may_hold_state(const Member& member) const;
   // Those that have not come back are lost.
   void give_up_awaited();
   void take_over();
@@ -179,7 +183,6 @@ class Coordinator::Machine {
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
   std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
-  bool all_are_back_ = true;               // none of them was given up
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

@@ -33,7 +33,7 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
     told_commit_.stamp.term = stamp_.term;
     effects_.push_back(Tell{{from}, told_commit_});
   }
-  if (message.stamp != view_.stamp) effects_.push_back(Tell{{from}, told_view_});
+  if (message.stamp != peer.in) effects_.push_back(Tell{{from}, told_view_});
   if (phase_ == Phase::kWriting) {
     if (peer.index == view_.writer()) effects_.push_back(Tell{{from}, Proceed{stamp_, order_}});
   } else if (phase_ == Phase::kFencing) {

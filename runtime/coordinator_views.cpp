@@ -262,6 +262,10 @@ bool Coordinator::Machine::can_admit() const {
          !is_at_end(options_.policy, *roll_.workload(), course_);
 }
 
+Placement Coordinator::Machine::placement_in(const View& view) const {
+  return place(view, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+}
+
 void Coordinator::Machine::settle_residency() {
   resident_in_ = view_;
   residency_ = residency_of(view_, placement_);
@@ -270,9 +274,12 @@ void Coordinator::Machine::settle_residency() {
 bool Coordinator::Machine::can_keep_state() const {
   if (!options_.keep_state || !is_loaded_ || must_go_back_ || has_orphan(residency_)) return false;
   // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
-  return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
-    return !report || report->committed == course_.done || report->committed + 1 == course_.done;
-  });
+  for (std::size_t index = 0; index < reports_.size(); ++index) {
+    if (!reports_[index] || !resident_in_.has(view_.members[index])) continue;
+    const std::uint64_t committed = reports_[index]->committed;
+    if (committed != course_.done && committed + 1 != course_.done) return false;
+  }
+  return true;
 }
 
 void Coordinator::Machine::go_back(const std::string& reason) {
@@ -315,7 +322,8 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   connections_ = connections;
   live_ = connections.size();
   roll_.admit(connections);
-  placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+  for (const Connection connection : connections) roll_.find(connection)->in = stamp_;
+  placement_ = placement_in(view_);
   has_voted_ = false;
   if (load) {
     settle_residency();
@@ -340,9 +348,6 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   const bool keeps_nodes = !options_.policy.in_rounds && !order->audit;
   if (!load && !reports.empty() && order->kind == Order::Kind::kTrain && keeps_nodes) {
     salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
-    for (Kept& kept : salvaged.kept) {
-      kept.from.view = votes_.view_of(order->step, kept.from.micro_batch, kept.from.rank).value_or(kept.from.view);
-    }
     message.order.shares = std::move(salvaged.shares);
   }
   begin(message.order);

@@ -34,6 +34,7 @@ struct MicroBatchResult {
   double loss_sum = 0;  // over its trained tokens
   std::uint64_t tokens = 0, trained_tokens = 0;
   std::vector<std::uint32_t> samples = {};  // rows of the dataset
+  std::uint64_t view = 0;                   // in which it was computed
   bool operator==(const MicroBatchResult&) const = default;
 };
 

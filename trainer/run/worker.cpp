@@ -18,7 +18,8 @@ struct Worker::Place {
   std::uint32_t self = 0;
   runtime::Placement placement;
   std::unique_ptr<comm::Communicator> communicator;
-  bool has_committed = false;  // and what the view took away is forgotten
+  bool has_committed = false;   // and what the view took away is forgotten
+  bool has_parameters = false;  // all of them, after committed_ updates
 };
 
 Worker::Worker(WorkerOptions options)
@@ -146,7 +147,11 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                                      commit(m);
                                      return perform(m.next);
                                    },
-                                   [&](const runtime::Proceed& m) { return perform(m.next); },
+                                   [&](const runtime::Proceed& m) {
+                                     // What was told before the view broke: a new one follows.
+                                     const bool is_end = m.next.kind == runtime::Order::Kind::kEnd;
+                                     return is_end || (place_ && place_->has_parameters) ? perform(m.next) : true;
+                                   },
                                    [&](const runtime::Fence& m) {
                                      report(m);
                                      return true;
@@ -193,6 +198,8 @@ void Worker::install(const runtime::NewView& message) {
     load_state(checkpoint.folder(), checkpoint.manifest(), state_->decoder->parameters(), state_->optimizer);
   }
   committed_ = message.order.step;
+  place_->has_parameters = true;
+  introduce();
 }
 
 std::vector<std::uint64_t> Worker::chunks_here() const {
@@ -207,14 +214,24 @@ std::vector<std::uint64_t> Worker::chunks_here() const {
 // The members hold all state between them: who is to hold a chunk from now on gets it from one that does, and everybody
 // all parameters, since the view before may have ended while they were gathered, and who is new has none of them.
 void Worker::go_on(const runtime::NewView& message) {
+  receive_chunks(message);
+  gather();
+}
+
+void Worker::gather() {
+  place_->has_parameters = false;
+  step_->gather(parts());
+  place_->has_parameters = true;
+}
+
+void Worker::receive_chunks(const runtime::NewView& message) {
   const Span span(trace_.get(), "move", committed_);
   state_->optimizer.hold_also(chunks_here());
   reach(Failpoint::kMove, committed_);
   const std::uint64_t chunks = state_->optimizer.chunks().count();
-  move_state(
-      {.view = message.resident_in, .placement = runtime::place(message.resident_in, chunks, message.state_copies)},
-      parts(), state_->optimizer);
-  step_->gather(parts());
+  const runtime::View& resident_in = message.resident_in;
+  move_state({.view = resident_in, .placement = runtime::place(resident_in, chunks, message.state_copies)}, parts(),
+             state_->optimizer);
 }
 
 void Worker::forget() {
@@ -234,7 +251,7 @@ void Worker::commit(const runtime::Commit& message) {
   introduce();
   // All holders of the view have voted: what it took away may go now.
   if (!std::exchange(place_->has_committed, true)) state_->optimizer.keep_only(chunks_here());
-  step_->gather(parts());
+  gather();
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.

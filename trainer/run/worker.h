@@ -55,6 +55,8 @@ class Worker {
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
   void go_on(const runtime::NewView& message);
+  void receive_chunks(const runtime::NewView& message);
+  void gather();
   // What an earlier incarnation of this rank had.
   void forget();
   void commit(const runtime::Commit& message);

@@ -13,7 +13,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
   const Stamp stamp{3, 1, ~std::uint64_t{0}};
   const Member member{7, 2, "node-ä", 4, -1, {{"10.0.0.1", 4711}, {"/tmp/socket", 0}, {"fe80::1", 65535}}};
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  const MicroBatchResult result{5, nan, 1024, 1000, {1, 2, 0xFFFFFFFF}};
+  const MicroBatchResult result{5, nan, 1024, 1000, {1, 2, 0xFFFFFFFF}, 9};
   return {
       Join{member},
       Join{},

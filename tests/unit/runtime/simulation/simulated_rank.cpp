@@ -106,7 +106,12 @@ void SimulatedRank::obey(const runtime::CoordinatorMessage& message) {
                               }
                             },
                             [&](const runtime::Commit& m) { commit(m); },
-                            [&](const runtime::Proceed& m) { perform(m.next); }, [](const runtime::FileAnswer&) {}},
+                            [&](const runtime::Proceed& m) {
+                              if (m.next.kind == Order::Kind::kEnd || (place_ && place_->has_parameters)) {
+                                perform(m.next);
+                              }
+                            },
+                            [](const runtime::FileAnswer&) {}},
              message);
 }
 
@@ -190,6 +195,8 @@ void SimulatedRank::load(const runtime::NewView& message) {
     is_rounded_ = false;
     committed_ = message.order.step;
     check_parameters("loading");
+    place_->has_parameters = true;
+    introduce();
     perform(message.order);
   });
 }
@@ -200,9 +207,8 @@ void SimulatedRank::move_state(const runtime::NewView& message, const Continuati
     std::vector<std::uint32_t> left;
     for (const std::uint32_t holder : residency.holders.at(chunk)) {
       const runtime::Member& member = message.resident_in.members.at(holder);
-      const auto index = place_->view.index_of(member.rank);
-      if (index && place_->view.members[*index].incarnation == member.incarnation) {
-        left.push_back(static_cast<std::uint32_t>(*index));
+      if (place_->view.has(member)) {
+        left.push_back(static_cast<std::uint32_t>(*place_->view.index_of(member.rank)));
       }
     }
     cluster_.require(!left.empty(), [&] { return runtime::say(describe(), ": nobody holds chunk ", chunk); });
@@ -225,6 +231,7 @@ void SimulatedRank::move_state(const runtime::NewView& message, const Continuati
 }
 
 void SimulatedRank::gather(const Continuation& then) {
+  place_->has_parameters = false;
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     const std::uint32_t owner = place_->placement.owner_of(chunk);
     const Frame frame{Frame::Kind::kGather, chunk, {}, {values_[chunk], 0}};
@@ -238,6 +245,7 @@ void SimulatedRank::gather(const Continuation& then) {
   }
   await([this, then] {
     check_parameters("gathered");
+    place_->has_parameters = true;
     then();
   });
 }

@@ -55,7 +55,7 @@ class SimulatedRank : public RankEnd {
     runtime::View view = {};
     std::uint32_t self = 0;
     runtime::Placement placement = {};
-    bool is_aborted = false, has_committed = false;
+    bool is_aborted = false, has_committed = false, has_parameters = false;
   };
   struct Expected {
     Frame frame;
