@@ -190,9 +190,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   const Rank rank = peer.member.rank;
   journal("lost", runtime::say("rank ", rank, ": ", reason), {{"rank", rank}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
-  if (peer.is != Peer::Is::kMember) {
-    return;
-  }
+  if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
   complaints_.forget(rank);

@@ -131,7 +131,7 @@ void Worker::take_name(const runtime::Welcome& welcome) {
 void Worker::introduce() {
   rejoin_.self = options_.self;
   rejoin_.committed = committed_;
-  if (place_) rejoin_.stamp = place_->view.stamp;
+  rejoin_.stamp = place_ ? place_->view.stamp : runtime::Stamp{};
   control_.introduce(rejoin_);
 }
 
@@ -237,6 +237,7 @@ void Worker::receive_chunks(const runtime::NewView& message) {
 void Worker::forget() {
   interruption_.watch(nullptr);
   place_.reset();
+  committed_ = 0;
   state_->optimizer.hold({});
   step_->reset();
 }
