@@ -5,11 +5,12 @@
 namespace cadre::launch {
 
 void Absences::started(std::uint32_t rank, TimePoint now) {
-  until_[rank] = now + kToConnect;
+  const auto [found, is_new] = until_.try_emplace(rank);
+  if (is_new || found->second) found->second = now + kToConnect;
 }
 
 void Absences::joined(std::uint32_t rank) {
-  if (const auto found = until_.find(rank); found != until_.end()) found->second.reset();
+  until_[rank].reset();
 }
 
 void Absences::lost(std::uint32_t rank, bool was_member, TimePoint now) {

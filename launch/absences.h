@@ -23,7 +23,8 @@ class Absences {
 
   explicit Absences(std::chrono::milliseconds silence) : silence_(silence) {}
 
-  // Its process knows what to do, and is to join.
+  // Its process knows what to do, and is to join; that it has may be heard of first, since the words come by other
+  // ways.
   void started(std::uint32_t rank, TimePoint now);
   void joined(std::uint32_t rank);
   void lost(std::uint32_t rank, bool was_member, TimePoint now);

@@ -262,6 +262,7 @@ void Coordinator::Machine::wait_for_others(const std::string& too_few, const std
 
 // The newest checkpoint stands, and the same command goes on from it.
 void Coordinator::Machine::end_short(const std::string& reason) {
+  say(reason, true);
   finish({RunOutcome::kStopped, reason, newest_course_.done, {}, {}});
 }
 

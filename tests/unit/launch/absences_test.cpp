@@ -53,12 +53,20 @@ TEST(Absences, WhoComesBackIsBorneAnew) {
   EXPECT_THAT(absences.due(kNow + 60s), ElementsAre(0));
 }
 
+TEST(Absences, ItsJoiningMayBeHeardOfBeforeItsStart) {
+  Absences absences(3s);
+  absences.joined(0);
+  absences.started(0, kNow);
+  EXPECT_FALSE(absences.is_absent(0));
+  absences.lost(0, false, kNow);
+  EXPECT_THAT(absences.due(kNow + 6s), ElementsAre(0));
+}
+
 TEST(Absences, WhoseProcessHasEndedIsAnotherMatter) {
   Absences absences(3s);
   absences.started(0, kNow);
   absences.ended(0);
   absences.lost(0, true, kNow);
-  absences.joined(0);
   EXPECT_THAT(absences.absent(), IsEmpty());
   EXPECT_FALSE(absences.is_absent(0));
 }
