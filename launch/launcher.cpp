@@ -392,7 +392,8 @@ void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
   lost_ranks_.kill_absent();
   for (const auto& seat : seats_) {
     if (!seat->is_needed && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
-    if (is_lost(*seat)) seat->process->mpirun().signal_group(SIGKILL);
+    // With its remote shell, which waits for a host that does not answer.
+    if (is_lost(*seat)) seat->process->mpirun().kill_with_descendants();
   }
   result_.exit_code = end.exit_code;
   if (result_.reason.empty()) result_.reason = end.reason;

@@ -47,8 +47,10 @@ class RawClient {
   bool hear_end() {
     std::string bytes(4096, '\0');
     pollfd ready{socket_.native_handle(), POLLIN, 0};
-    while (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kFailAfter).count())) == 1) {
-      if (::recv(ready.fd, bytes.data(), bytes.size(), 0) <= 0) return true;
+    const auto until = std::chrono::steady_clock::now() + kFailAfter;
+    while (std::chrono::steady_clock::now() < until) {
+      const int came = ::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kFailAfter).count()));
+      if (came == 1 && ::recv(ready.fd, bytes.data(), bytes.size(), 0) <= 0) return true;
     }
     return false;
   }
