@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -89,6 +90,7 @@ class Coordinator::Machine {
 
   // ---- views (coordinator_views.cpp)
   void begin_when_all_are_ready();
+  void begin_with_ready_ones();
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
@@ -107,6 +109,10 @@ class Coordinator::Machine {
   // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
   bool has_enough_ranks() const;
+  void wait_for_others(const std::string& too_few, const std::string& because);
+  void end_short(const std::string& reason);
+  void end_if_nobody_can_come();
+  void install_when_enough_are_back();
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 
@@ -121,6 +127,7 @@ class Coordinator::Machine {
   };
   // Those that have not come back are lost.
   void give_up_awaited();
+  void take_over_when_all_are_back();
   void take_over();
   std::optional<Replayed> replay() const;
   void go_on_as(Replayed replayed);
@@ -175,6 +182,7 @@ class Coordinator::Machine {
   RollCall roll_;
   std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
   bool all_are_back_ = true;               // none of them was given up
+  std::set<Rank> left_out_;                // they are lost, and nobody starts them again
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

@@ -16,17 +16,22 @@ void Coordinator::Machine::give_up_awaited() {
       continue;
     }
     const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
-    journal("lost", reason, {{"rank", rank}});
+    journal("lost", reason, {{"rank", rank}, {"was_member", true}});
     say(reason + " to the coordinator, and is lost", true);
     all_are_back_ = false;
     at = awaited_.erase(at);
   }
-  if (awaited_.empty() || roll_.ready_count() < options_.min_ranks) {
-    return fail(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
-                             " ranks have come back to the coordinator and ",
-                             std::max<std::size_t>(1, options_.min_ranks), " are needed"));
-  }
-  begin_when_all_are_ready();
+  take_over_when_all_are_back();
+}
+
+void Coordinator::Machine::take_over_when_all_are_back() {
+  const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
+  if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
+  if (roll_.ready_count() >= options_.min_ranks) return begin_with_ready_ones();
+  all_are_back_ = false;  // whoever comes loads
+  wait_for_others(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
+                               " ranks have come back to the coordinator and ", options_.min_ranks, " are needed"),
+                  "");
 }
 
 void Coordinator::Machine::take_over() {
@@ -35,6 +40,7 @@ void Coordinator::Machine::take_over() {
   if (replayed) go_on_as(std::move(*replayed));
   say(runtime::say(reason, "; going on from step ", course_.done, " of ", roll_.workload()->total_steps), true);
   if (replayed) return fence(reason);
+  short_since_.reset();
   // What was done since is done again, to the same bits.
   ++stamp_.generation;
   journal("rollback", reason);

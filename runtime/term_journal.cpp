@@ -255,6 +255,7 @@ void TermHistory::take(const boost::json::object& entry) {
     std::string of = text(entry, "launch");
     if (of != launch) {
       members.clear();
+      left_out.clear();
       view_is_whole = false;
       commits.clear();
       evaluations.clear();
@@ -284,6 +285,10 @@ void TermHistory::take(const boost::json::object& entry) {
     end = end_of(entry, event, step);
   } else if (event == "lost") {
     if (members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank))) > 0) view_is_whole = false;
+  } else if (event == "left_out") {
+    left_out.insert(static_cast<Rank>(number(entry, "rank", kAnyRank)));
+  } else if (event == "joined") {
+    left_out.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "view") {
     const boost::json::value* found = entry.if_contains("members");
     if (found == nullptr || !found->is_array()) return;

@@ -56,7 +56,8 @@ struct TermHistory {
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
   std::map<Rank, std::uint32_t> members =
-      {};  // with incarnations: of the last view of `launch`, without those lost since
+      {};                        // with incarnations: of the last view of `launch`, without those lost since
+  std::set<Rank> left_out = {};  // of `launch`, that have not come back since
   // Of the last view: none of its members was lost, it began with a load, it has committed.
   bool view_is_whole = false, view_loads = false, view_commits = false;
   bool is_settled = false;                          // something was decided since the last load
