@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -89,6 +90,7 @@ class Coordinator::Machine {
 
   // ---- views (coordinator_views.cpp)
   void begin_when_all_are_ready();
+  void begin_with_ready_ones();
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
@@ -113,6 +115,10 @@ class Coordinator::Machine {
   Placement placement_in(const View& view) const;
   // The state is held by the placement of the view as it is.
   void settle_residency();
+  void wait_for_others(const std::string& too_few, const std::string& because);
+  void end_short(const std::string& reason);
+  void end_if_nobody_can_come();
+  void install_when_enough_are_back();
   bool can_keep_state() const;
   void go_back(const std::string& reason);
 
@@ -130,6 +136,7 @@ class Coordinator::Machine {
   bool may_hold_state(const Member& member) const;
   // Those that have not come back are lost.
   void give_up_awaited();
+  void take_over_when_all_are_back();
   void take_over();
   std::optional<Replayed> replay() const;
   void go_on_as(Replayed replayed);
@@ -183,6 +190,7 @@ class Coordinator::Machine {
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
   std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
+  std::set<Rank> left_out_;                // they are lost, and nobody starts them again
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

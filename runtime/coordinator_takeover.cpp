@@ -22,16 +22,20 @@ void Coordinator::Machine::give_up_awaited() {
       continue;
     }
     const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
-    journal("lost", reason, {{"rank", rank}});
+    journal("lost", reason, {{"rank", rank}, {"was_member", true}});
     say(reason + " to the coordinator, and is lost", true);
     at = awaited_.erase(at);
   }
-  if (awaited_.empty() || roll_.ready_count() < options_.min_ranks) {
-    return fail(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
-                             " ranks have come back to the coordinator and ",
-                             std::max<std::size_t>(1, options_.min_ranks), " are needed"));
-  }
-  begin_when_all_are_ready();
+  take_over_when_all_are_back();
+}
+
+void Coordinator::Machine::take_over_when_all_are_back() {
+  const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
+  if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
+  if (roll_.ready_count() >= options_.min_ranks) return begin_with_ready_ones();
+  wait_for_others(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
+                               " ranks have come back to the coordinator and ", options_.min_ranks, " are needed"),
+                  "");
 }
 
 void Coordinator::Machine::take_over() {
@@ -116,7 +120,11 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
     if (peer.in.view == options_.before.resident_in.stamp.view) have_voted.push_back(connection);
   }
   live_ = connections_.size();
-  if (live_ < options_.min_ranks) short_since_ = now_;
+  if (live_ >= options_.min_ranks) {
+    short_since_.reset();
+  } else if (!short_since_) {
+    short_since_ = now_;
+  }
   roll_.admit(connections_);
   placement_ = placement_in(view_);
   resident_in_ = options_.before.resident_in;

@@ -45,12 +45,12 @@ boost::json::object as_json(const Member& member) {
 }
 
 void Coordinator::Machine::begin_when_all_are_ready() {
-  if (takes_over()) {
-    const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
-    if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
-  } else if (roll_.ready_count() < roll_.expected()) {
-    return;
-  }
+  if (takes_over() && !short_since_) return take_over_when_all_are_back();
+  if (short_since_ ? !has_enough_ranks() : roll_.ready_count() + left_out_.size() < roll_.expected()) return;
+  begin_with_ready_ones();
+}
+
+void Coordinator::Machine::begin_with_ready_ones() {
   if (const std::string problem = roll_.disagreement(); !problem.empty()) {
     return fail(problem + "; every rank must see the same configuration, data and model", RunOutcome::kUserError);
   }
@@ -62,7 +62,7 @@ void Coordinator::Machine::begin_when_all_are_ready() {
       return fail(newest_folder_ + ": " + error.what(), RunOutcome::kUserError);
     }
   }
-  if (takes_over()) return take_over();
+  if (takes_over() || short_since_) return take_over();
   if (options_.before.committed > course_.done) {
     // Of the same start of the run, but nobody is left who could be taken over.
     ++stamp_.generation;
@@ -71,7 +71,7 @@ void Coordinator::Machine::begin_when_all_are_ready() {
   if (!newest_folder_.empty()) {
     say(runtime::say("going on from step ", course_.done, " of ", roll_.workload()->total_steps));
   }
-  install(roll_.ready_ones(), true, "all ranks are ready");
+  install(roll_.ready_ones(), true, left_out_.empty() ? "all ranks are ready" : "all ranks that can be are ready");
 }
 
 void Coordinator::Machine::check_limits() {
@@ -86,20 +86,17 @@ void Coordinator::Machine::check_limits() {
     drop(connection, runtime::say("silent for ", seconds(options_.heartbeat_limit), " s"));
   }
   if (finished()) return;
-  if (takes_over() && now_ - began_ > options_.heartbeat_limit) return give_up_awaited();
-  if (phase_ == Phase::kGathering && now_ - began_ > options_.join_limit) {
+  if (takes_over() && !short_since_ && now_ - began_ > options_.heartbeat_limit) return give_up_awaited();
+  if (phase_ == Phase::kGathering && !short_since_ && now_ - began_ > options_.join_limit) {
     const std::vector<Rank> missing = roll_.missing();
     return fail(runtime::say(names_of(missing), missing.size() == 1 ? " was" : " were", " not ready within ",
                              seconds(options_.join_limit), " s; look at the logs of ",
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
-  if (!has_enough_ranks() && now_ - *short_since_ > options_.rejoin_wait) {
-    return finish({RunOutcome::kStopped,
-                   runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
-                                " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"),
-                   newest_course_.done,
-                   {},
-                   {}});
+  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait) {
+    if (has_enough_ranks()) return install_when_enough_are_back();
+    return end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
+                                  " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"));
   }
   if (phase_ == Phase::kFencing && missing_reports_ > 0 && now_ - fenced_ > options_.fence_limit) {
     const std::vector<Connection> asked = connections_;
@@ -188,7 +185,8 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   roll_.remove(connection);
   if (peer.is == Peer::Is::kConnected) return;
   const Rank rank = peer.member.rank;
-  journal("lost", runtime::say("rank ", rank, ": ", reason), {{"rank", rank}});
+  journal("lost", runtime::say("rank ", rank, ": ", reason),
+          {{"rank", rank}, {"was_member", peer.is == Peer::Is::kMember}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
   if (peer.is != Peer::Is::kMember) return;
 
@@ -199,11 +197,10 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   remove_holder(residency_, rank);
   if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
   if (live_ < options_.min_ranks && !short_since_) {
-    const std::string too_few = runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ",
-                                             options_.min_ranks, " are needed; the last to go was rank ", rank);
-    if (options_.rejoin_wait.count() == 0) return fail(too_few + ": " + reason);
-    short_since_ = now_;
-    say(runtime::say(too_few, "; waiting up to ", seconds(options_.rejoin_wait), " s for others to come back"), true);
+    wait_for_others(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
+                                 " are needed; the last to go was rank ", rank),
+                    ": " + reason);
+    if (finished()) return;
   }
   give_up(snapshots_.that_miss(rank), runtime::say("rank ", rank, " was lost before its shard was there"));
   if (phase_ != Phase::kFencing) return fence(runtime::say("rank ", rank, " was lost: ", reason));
@@ -249,6 +246,34 @@ void Coordinator::Machine::install_when_all_have_reported() {
   search_ = Search::kNone;
   go_back(fenced_because_);
   install(stay, true, fenced_because_);
+}
+
+// Too few are left: for as long as others may come back. `because`: for the reason of an end at once.
+void Coordinator::Machine::wait_for_others(const std::string& too_few, const std::string& because) {
+  if (options_.rejoin_wait.count() == 0) return end_short(too_few + because);
+  short_since_ = now_;
+  end_if_nobody_can_come();
+  if (finished()) return;
+  say(runtime::say(too_few, "; waiting up to ", seconds(options_.rejoin_wait), " s for others to come back"), true);
+}
+
+// The newest checkpoint stands, and the same command goes on from it.
+void Coordinator::Machine::end_short(const std::string& reason) {
+  say(reason, true);
+  finish({RunOutcome::kStopped, reason, newest_course_.done, {}, {}});
+}
+
+void Coordinator::Machine::end_if_nobody_can_come() {
+  if (!short_since_ || roll_.expected() - left_out_.size() >= options_.min_ranks) return;
+  const std::vector<Rank> gone(left_out_.begin(), left_out_.end());
+  end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left, ", options_.min_ranks,
+                         " are needed and ", names_of(gone), gone.size() == 1 ? " was" : " were",
+                         " lost too often to be started again"));
+}
+
+void Coordinator::Machine::install_when_enough_are_back() {
+  if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
+  install_when_all_have_reported();
 }
 
 bool Coordinator::Machine::has_enough_ranks() const {

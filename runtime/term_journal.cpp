@@ -256,6 +256,7 @@ void TermHistory::take(const boost::json::object& entry) {
     if (of != launch) {
       members.clear();
       last_view = resident_in = {};
+      left_out.clear();
       commits.clear();
       evaluations.clear();
       end.reset();
@@ -285,6 +286,10 @@ void TermHistory::take(const boost::json::object& entry) {
     end = end_of(entry, event, step);
   } else if (event == "lost") {
     members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
+  } else if (event == "left_out") {
+    left_out.insert(static_cast<Rank>(number(entry, "rank", kAnyRank)));
+  } else if (event == "joined") {
+    left_out.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "view") {
     const boost::json::value* found = entry.if_contains("members");
     if (found == nullptr || !found->is_array()) return;

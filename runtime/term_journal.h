@@ -56,7 +56,8 @@ struct TermHistory {
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
   std::map<Rank, std::uint32_t> members =
-      {};  // with incarnations: of the last view of `launch`, without those lost since
+      {};                        // with incarnations: of the last view of `launch`, without those lost since
+  std::set<Rank> left_out = {};  // of `launch`, that have not come back since
   // Of `launch`: the last view, and the one by whose placement the state is held, as `Machine::resident_in_`. Members
   // without what placement does not need.
   View last_view = {}, resident_in = {};

@@ -70,7 +70,7 @@ TEST_P(CoordinatorLoss, RanksMayDieAndComeBackAllTheTime) {
         gone.pop_back();
       }
     });
-    if (world.finished && world.finished->outcome == RunOutcome::kFailed) {
+    if (world.finished && world.finished->outcome == RunOutcome::kStopped) {
       // Only where all members of a view went while others were about to join.
       EXPECT_THAT(world.finished->reason, HasSubstr("are needed"));
       continue;
@@ -208,7 +208,7 @@ TEST(CoordinatorRecovery, ALossBeforeAllHaveLoadedIsARollback) {
   }
 }
 
-TEST(CoordinatorRecovery, WithTooFewRanksTheRunFails) {
+TEST(CoordinatorRecovery, WithTooFewRanksTheRunEnds) {
   CoordinatorOptions options = options_for(3, false);
   options.min_ranks = 2;
   SimulatedWorld world(options, workload_of(kSteps, 8));
@@ -218,7 +218,8 @@ TEST(CoordinatorRecovery, WithTooFewRanksTheRunFails) {
     if (w.done() == 3 && w.rank(1) != nullptr && !w.finished) w.kill(1);
   });
   ASSERT_TRUE(world.finished.has_value());
-  EXPECT_EQ(world.finished->outcome, RunOutcome::kFailed);
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kStopped);
+  EXPECT_EQ(world.finished->step, 2U);  // where the newest checkpoint is
   EXPECT_THAT(world.finished->reason, HasSubstr("1 of 3 ranks are left and 2 are needed; the last to go was rank 1"));
 }
 

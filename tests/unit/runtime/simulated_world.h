@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/coordinator.h"
+#include "runtime/error.h"
 #include "runtime/term_journal.h"
 
 namespace cadre::runtime {
@@ -66,6 +67,7 @@ class SimulatedWorld {
   // The relay of these ranks dies: what was on its way is lost, and what is told to a rank until it is back.
   void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
+  void leave_out(Rank rank) { apply(coordinator_->on_left_out(rank, say("rank ", rank, " is left out"), now_)); }
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
   void publish_pending();
