@@ -185,6 +185,7 @@ void Worker::install(const runtime::NewView& message) {
     load_state(checkpoint.folder(), checkpoint.manifest(), state_->decoder->parameters(), state_->optimizer);
   }
   committed_ = message.order.step;
+  introduce();
 }
 
 std::vector<std::uint64_t> Worker::chunks_here() const {

@@ -179,6 +179,7 @@ void SimulatedRank::load(const runtime::NewView& message) {
     }
     is_rounded_ = false;
     committed_ = message.order.step;
+    introduce();
     check_parameters("loading");
     perform(message.order);
   });
