@@ -93,8 +93,7 @@ void Coordinator::Machine::check_limits() {
                              seconds(options_.join_limit), " s; look at the logs of ",
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
-  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait) {
-    if (has_enough_ranks()) return install_when_enough_are_back();
+  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait && !has_enough_ranks()) {
     return end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
                                   " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"));
   }

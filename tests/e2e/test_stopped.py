@@ -57,6 +57,19 @@ class StoppedTest(unittest.TestCase):
             self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
         self.check(ended, run)
 
+    def test_a_rank_that_never_goes_on(self):
+        """The others cannot do without it here: another process takes its place."""
+        run, marks = self.folder / "for-good", self.folder / "for-good-marks"
+        marks.mkdir()
+        with self.live(run.name, f"marks={marks};prepared@16/1=stop", heartbeat_limit=1, min_ranks=3) as live:
+            ended = live.end()
+        self.check(ended, run)
+        stopped = int((marks / "prepared@16.1").read_text())
+        views = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
+        self.assertEqual([stopped in [member["pid"] for member in view["members"]] for view in (views[0], views[-1])],
+                         [True, False])
+        self.assertIn("rank 1 is killed: ", (run / "logs" / "launcher.log").read_text())
+
     def test_a_rank_that_never_goes_on_before_the_first_view(self):
         """Before it connects, once it is let in, while it loads: it is killed and started again."""
         for phase in ("start", "join", "load"):

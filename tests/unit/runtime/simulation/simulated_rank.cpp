@@ -194,6 +194,7 @@ void SimulatedRank::load(const runtime::NewView& message) {
     }
     is_rounded_ = false;
     committed_ = message.order.step;
+    introduce();
     check_parameters("loading");
     place_->has_parameters = true;
     introduce();
