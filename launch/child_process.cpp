@@ -115,6 +115,18 @@ int failure_said(Pipe& failure) {
   return got == sizeof error ? error : 0;
 }
 
+// Of all threads of a process of /proc together.
+std::vector<pid_t> children_of(const std::string& process) {
+  std::vector<pid_t> found;
+  std::error_code gone;
+  for (std::filesystem::directory_iterator at("/proc/" + process + "/task", gone), end; !gone && at != end;
+       at.increment(gone)) {
+    std::ifstream list(at->path() / "children");
+    for (pid_t pid = 0; list >> pid;) found.push_back(pid);
+  }
+  return found;
+}
+
 [[noreturn]] void throw_not_executed(const std::string& program, int error) {
   throw runtime::UserError(program + " cannot be executed: " + std::strerror(error));
 }
@@ -213,19 +225,24 @@ void start_detached(ChildOptions options) {
   if (error != 0) throw_not_executed(options.command[0], error);
 }
 
+void ChildProcess::kill_with_descendants() {
+  if (pid_ <= 0 || ended_) return;
+  std::vector<pid_t> all{pid_};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (const pid_t child : children_of(std::to_string(all[i]))) all.push_back(child);
+  }
+  for (const pid_t pid : all) kill(pid, SIGKILL);
+}
+
 void adopt_orphans() {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 std::vector<pid_t> adopted_children(const std::vector<pid_t>& known) {
   std::vector<pid_t> found;
-  std::error_code ignored;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", ignored)) {
-    std::ifstream list(thread.path() / "children");
-    for (pid_t pid = 0; list >> pid;) {
-      if (std::find(known.begin(), known.end(), pid) != known.end()) continue;
-      if (waitpid(pid, nullptr, WNOHANG) == 0) found.push_back(pid);
-    }
+  for (const pid_t pid : children_of("self")) {
+    if (std::find(known.begin(), known.end(), pid) != known.end()) continue;
+    if (waitpid(pid, nullptr, WNOHANG) == 0) found.push_back(pid);
   }
   return found;
 }

@@ -81,6 +81,8 @@ class ChildProcess {
   // Nothing happens to one that was reaped: its number may be another's.
   void signal(int number);
   void signal_group(int number);
+  // Also those that have left its group; none of them is waited for here.
+  void kill_with_descendants();
 
  private:
   pid_t pid_ = -1;

@@ -61,7 +61,7 @@ class CoordinatorProcess {
   CoordinatorProcess& operator=(const CoordinatorProcess&) = delete;
 
   void start();
-  // One of the control lines; also to later incarnations when it is `stop` or `fail`.
+  // One of the control lines; also to later incarnations where `is_repeated`.
   void control(const boost::json::object& line, bool is_repeated = false);
   // Ends it at once; it is not started again.
   void end_now();

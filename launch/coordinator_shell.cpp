@@ -382,6 +382,9 @@ void CoordinatorShell::journal(const runtime::Journal& effect) {
   term_->append(entry, effect.durability);
   if (is_commit) reach(Failpoint::kCommitted, step);
   if (effect.for_people) journal_->write(entry);
+  // For who starts lost ranks again.
+  if (entry.at("event") == "joined") report({{"rank_joined", entry.at("rank")}});
+  if (entry.at("event") == "lost") report({{"rank_lost", entry.at("rank")}, {"was_member", entry.at("was_member")}});
 }
 
 void CoordinatorShell::say(const std::string& line, bool warning) {

@@ -24,7 +24,7 @@ struct IslandCommand {
 std::vector<std::string> island_command_line(const IslandCommand& island);
 
 // What comes among a rank's stderr for the launcher: one stream, so that a rank's last words come before its end.
-inline constexpr char kBootedLine[] = "cadre-rank-booted";     // it has what it needs, and MPI is over
+inline constexpr char kBootedLine[] = "cadre-rank-booted ";    // MPI is over for it; its process number follows
 inline constexpr char kRankEndedLine[] = "cadre-rank-ended ";  // from the shell that watches it; its $? follows
 class TaggedOutput {
  public:

@@ -16,6 +16,14 @@ bool is_frame(const std::string& line) {
   return line.find_first_not_of("-=* \t") == std::string::npos;
 }
 
+// 0 where there is none.
+int number_after(std::string_view beginning, std::string_view line) {
+  int number = 0;
+  line.remove_prefix(beginning.size());
+  std::from_chars(line.data(), line.data() + line.size(), number);
+  return number;
+}
+
 }  // namespace
 
 IslandProcess::IslandProcess(boost::asio::io_context& io, Options options, RunLogs& logs, Callbacks callbacks)
@@ -66,15 +74,12 @@ void IslandProcess::take(const TaggedOutput::Piece& piece) {
 
 void IslandProcess::take_line_of_rank(std::uint32_t local, const std::string& line) {
   const std::uint32_t rank = options_.first_rank + local;
-  if (line == kBootedLine) {
+  if (line.starts_with(kBootedLine)) {
     booted_ranks_.insert(local);
-    if (!is_booted()) return;
-    logs_.launcher("started: " + name());
-    callbacks_.booted();
+    if (is_booted()) logs_.launcher("started: " + name());
+    callbacks_.booted(rank, number_after(kBootedLine, line));
   } else if (line.starts_with(kRankEndedLine)) {
-    int code = 0;
-    const std::string_view digits = std::string_view(line).substr(sizeof kRankEndedLine - 1);
-    std::from_chars(digits.data(), digits.data() + digits.size(), code);
+    const int code = number_after(kRankEndedLine, line);
     logs_.launcher(runtime::say("rank ", rank, " ended: ", describe(of_shell_code(code))));
     callbacks_.rank_ended(rank, of_shell_code(code));
   } else if (!line.empty()) {

@@ -27,8 +27,9 @@ class IslandProcess {
     std::vector<std::pair<std::string, std::string>> environment = {};
   };
   struct Callbacks {
-    std::function<void()> booted;
-    std::function<void(std::uint32_t rank, const Ended& how)> rank_ended;  // the run's rank number
+    // The run's rank numbers.
+    std::function<void(std::uint32_t rank, pid_t pid)> booted;
+    std::function<void(std::uint32_t rank, const Ended& how)> rank_ended;
     std::function<void()> closed;  // a stream of mpirun's came to its end: it may be over
   };
 

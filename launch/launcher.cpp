@@ -8,7 +8,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstdlib>
-#include <map>
 #include <set>
 
 #include "launch/coordinator_process.h"
@@ -17,7 +16,7 @@
 #include "launch/hosts.h"
 #include "launch/island_process.h"
 #include "launch/listener.h"
-#include "launch/restart_policy.h"
+#include "launch/lost_ranks.h"
 #include "runtime/error.h"
 #include "runtime/scratch_folder.h"
 
@@ -85,14 +84,25 @@ class Launcher::Impl {
         logs_(plan_.logs),
         listeners_(listen_towards(hosts_of(plan_))),
         endpoints_(endpoints_of(listeners_)),
-        coordinator_(
-            io_,
-            {.command = plan_.coordinator,
-             .environment = plan_.environment,
-             .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
-            listeners_, logs_,
-            {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
+        coordinator_(io_,
+                     {.command = plan_.coordinator,
+                      .environment = plan_.environment,
+                      .boot_message =
+                          [this](std::uint64_t term) {
+                            lost_ranks_.coordinator_began();
+                            return callbacks_.coordinator_boot(term, endpoints_);
+                          }},
+                     listeners_, logs_,
+                     {.report = [this](const boost::json::object& line) { take_report(line); },
+                      .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
+        lost_ranks_(io_, {.silence = plan_.limits.silence, .restart = plan_.limits.restart}, logs_,
+                    {.start = [this](const std::string& host,
+                                     std::uint32_t rank) { start_island({.host = host, .ranks = 1}, rank, false); },
+                     .killed = [this](std::uint32_t rank) { rank_killed(rank); },
+                     .left_out =
+                         [this](std::uint32_t rank, const std::string& why) {
+                           coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}}, true);
+                         }}),
         islands_by_host_(plan_.islands) {
     for (IslandSpec& island : islands_by_host_) {
       if (is_this_machine(island.host)) island.host.clear();
@@ -106,6 +116,8 @@ class Launcher::Impl {
  private:
   // An island, and whether the run cannot begin without it.
   struct Seat {
+    bool has(std::uint32_t rank) const { return rank - process->first_rank() < process->ranks(); }
+
     std::unique_ptr<IslandProcess> process;
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
     bool is_needed = false;
@@ -118,13 +130,16 @@ class Launcher::Impl {
   void wait_for_child();
   void take_signal(int number);
   void look_at_islands();
+  void take_report(const boost::json::object& line);
+  void rank_booted(Seat& seat, std::uint32_t rank, pid_t pid);
   void rank_ended(Seat& seat, std::uint32_t rank, const Ended& how);
+  void rank_killed(std::uint32_t rank);
   void failed_to_start(Seat& seat, const std::string& why);
-  void start_again(Seat& seat, std::uint32_t rank);
   bool begin_anew(Seat& seat, const std::string& why);
   bool is_ending() const { return coordinator_is_over_ || is_failing_ || is_at_once_ || signals_taken_ > 0; }
   void fail(const std::string& reason);
   void coordinator_ended(const AfterEnd& after);
+  bool is_lost(const Seat& seat) const;
   void terminate_islands();
   void end_at_once();
   void leave_when_over();
@@ -146,11 +161,11 @@ class Launcher::Impl {
   std::vector<Listener> listeners_;
   std::vector<runtime::Endpoint> endpoints_;
   CoordinatorProcess coordinator_;
+  LostRanks lost_ranks_;
   std::vector<IslandSpec> islands_by_host_;  // the plan's; this machine has one name
   std::vector<std::unique_ptr<Seat>> seats_;
-  std::map<std::uint32_t, std::vector<std::chrono::steady_clock::time_point>> restarts_;  // by rank
   LaunchResult result_;
-  int to_come_ = 0;  // islands that are about to be started again
+  int to_come_ = 0;  // islands that are about to begin anew
   int signals_taken_ = 0;
   bool coordinator_is_over_ = false;
   bool is_failing_ = false;
@@ -221,7 +236,7 @@ void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_ra
                              .environment = std::move(environment)},
       logs_,
       IslandProcess::Callbacks{
-          .booted = [&seat] { seat.boot_timer->cancel(); },
+          .booted = [this, &seat](std::uint32_t rank, pid_t pid) { rank_booted(seat, rank, pid); },
           .rank_ended = [this, &seat](std::uint32_t rank, const Ended& how) { rank_ended(seat, rank, how); },
           .closed = [this] { look_at_islands(); }});
   seat.boot_timer = std::make_unique<boost::asio::steady_timer>(io_, plan_.limits.boot);
@@ -255,6 +270,7 @@ void Launcher::Impl::wait_for_child() {
 void Launcher::Impl::take_signal(int number) {
   const std::string name = number == SIGINT ? "SIGINT" : number == SIGHUP ? "SIGHUP" : "SIGTERM";
   logs_.launcher(name + " received");
+  lost_ranks_.finish();
   if (++signals_taken_ == 1) {
     coordinator_.control({{"control", "stop"}, {"reason", name}}, true);
     return;
@@ -288,19 +304,32 @@ void Launcher::Impl::look_at_islands() {
     // On this machine ranks outlive their mpirun; on another one they end with it.
     if (island.is_booted() && island.host().empty()) continue;
     for (std::uint32_t local = 0; local < island.ranks(); ++local) {
-      if (const std::uint32_t rank = island.first_rank() + local; !seat.ended.contains(rank)) start_again(seat, rank);
+      const std::uint32_t rank = island.first_rank() + local;
+      if (!seat.ended.insert(rank).second) continue;
+      lost_ranks_.ended(rank);
+      lost_ranks_.start_again(island.host(), rank);
     }
   }
   if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
   leave_when_over();
 }
 
+void Launcher::Impl::take_report(const boost::json::object& line) {
+  if (!lost_ranks_.take(line)) callbacks_.on_report(line);
+}
+
+void Launcher::Impl::rank_booted(Seat& seat, std::uint32_t rank, pid_t pid) {
+  if (!seat.begins_anew) lost_ranks_.started(seat.process->host(), rank, pid);
+  if (seat.process->is_booted()) seat.boot_timer->cancel();
+}
+
 void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
-  if (seat.begins_anew) return;
+  if (seat.begins_anew || seat.ended.contains(rank)) return;
   if (seat.process->is_booted(rank)) {
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
     seat.ended.insert(rank);
-    if (how.signal != 0 || how.code != 0) start_again(seat, rank);
+    lost_ranks_.ended(rank);
+    if (how.signal != 0 || how.code != 0) lost_ranks_.start_again(seat.process->host(), rank);
     return;
   }
   const std::string words = seat.process->last_words(rank);
@@ -310,48 +339,24 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
   if (how.signal == 0 || !begin_anew(seat, why)) failed_to_start(seat, why);
 }
 
+// Its shell may be stopped, or gone, and not say it.
+void Launcher::Impl::rank_killed(std::uint32_t rank) {
+  for (const auto& seat : seats_) {
+    if (seat->has(rank) && seat->process->is_booted(rank)) rank_ended(*seat, rank, {.signal = SIGKILL});
+  }
+}
+
 // The others of an island of which one was killed wait in MPI_Init for ever.
 bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
-  std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[seat.process->first_rank()];
-  const auto now = std::chrono::steady_clock::now();
-  constexpr std::size_t kMost = 2;  // what fails again and again fails for a reason that people should hear soon
-  if (is_ending() || !seat.is_needed || starts.size() >= kMost) return false;
-  starts.push_back(now);
+  if (is_ending() || !seat.is_needed || !lost_ranks_.may_begin_anew(seat.process->first_rank())) return false;
   ++to_come_;
   seat.begins_anew = true;
+  for (std::uint32_t local = 0; local < seat.process->ranks(); ++local) {
+    lost_ranks_.ended(seat.process->first_rank() + local);
+  }
   logs_.launcher(why + "; the island begins anew");
   seat.process->mpirun().signal(SIGTERM);
   return true;
-}
-
-// A lost rank comes back as an island of one. While the old process lives the coordinator refuses the new one, which is
-// a loss like others.
-void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
-  if (is_ending()) return;
-  std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[rank];
-  const auto now = std::chrono::steady_clock::now();
-  const std::string host = seat.process->host();
-  const auto delay = restart_delay(starts, now);
-  if (!delay) {
-    const std::string why = runtime::say("rank ", rank, host.empty() ? "" : " on " + host, " was lost again after ",
-                                         starts.size(), " restarts and is left out; see ", RunLogs::name_of_rank(rank));
-    logs_.launcher(why);
-    coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}});
-    return;
-  }
-  logs_.launcher(runtime::say("rank ", rank, " is started again in ", delay->count() / 1000.0, " s"));
-  starts.push_back(now + *delay);
-  ++to_come_;
-  timers_.push_back(std::make_unique<boost::asio::steady_timer>(io_, *delay));
-  timers_.back()->async_wait([this, host, rank](const Error& error) {
-    --to_come_;
-    if (error || is_ending()) return;
-    try {
-      start_island({.host = host, .ranks = 1}, rank, false);
-    } catch (const std::exception& problem) {
-      logs_.launcher(runtime::say("rank ", rank, " cannot be started again: ", problem.what()));
-    }
-  });
 }
 
 // Its other ranks wait in MPI_Init for ever.
@@ -364,6 +369,7 @@ void Launcher::Impl::failed_to_start(Seat& seat, const std::string& why) {
 void Launcher::Impl::fail(const std::string& reason) {
   if (is_failing_ || coordinator_is_over_) return;
   is_failing_ = true;
+  lost_ranks_.finish();
   result_.reason = reason;
   coordinator_.control({{"control", "fail"}, {"reason", reason}}, true);
   after(plan_.limits.fail, &Impl::end_coordinator);
@@ -371,7 +377,7 @@ void Launcher::Impl::fail(const std::string& reason) {
 
 // Never without islands of ours: what others start is the coordinator's to judge.
 bool Launcher::Impl::is_deserted() const {
-  return !seats_.empty() && to_come_ == 0 &&
+  return !seats_.empty() && to_come_ == 0 && !lost_ranks_.any_to_come() &&
          std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
 }
 
@@ -381,9 +387,13 @@ void Launcher::Impl::desert() {
 
 void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
   coordinator_is_over_ = true;
+  lost_ranks_.finish();
   listeners_.clear();  // nobody waits for an answer that does not come
+  lost_ranks_.kill_absent();
   for (const auto& seat : seats_) {
     if (!seat->is_needed && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
+    // With its remote shell, which waits for a host that does not answer.
+    if (is_lost(*seat)) seat->process->mpirun().kill_with_descendants();
   }
   result_.exit_code = end.exit_code;
   if (result_.reason.empty()) result_.reason = end.reason;
@@ -394,6 +404,18 @@ void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
     after(plan_.limits.drain, &Impl::terminate_islands);
   }
   leave_when_over();
+}
+
+// Its ranks, or its host, do not hear that the run is over.
+bool Launcher::Impl::is_lost(const Seat& seat) const {
+  bool any_is_absent = false;
+  for (std::uint32_t local = 0; local < seat.process->ranks(); ++local) {
+    const std::uint32_t rank = seat.process->first_rank() + local;
+    if (seat.ended.contains(rank)) continue;
+    if (!lost_ranks_.is_absent(rank)) return false;
+    any_is_absent = true;
+  }
+  return any_is_absent;
 }
 
 void Launcher::Impl::terminate_islands() {

@@ -5,7 +5,8 @@
 //   stdin       its boot message on the first line, then a line of JSON for each Control below; the end of stdin means
 //               that the launcher is gone: the run must end
 //   report_fd   takes its lines of JSON: {"result": {...}} says how the run ended, {"alive": true} comes each second
-//               (after the first, one that is silent for long is killed), any other goes to on_report
+//               (after the first, one that is silent for long is killed), {"rank_joined": 3} and
+//               {"rank_lost": 3, "was_member": true} tell who is with it, any other goes to on_report
 //   exit code   the run's, as exit_code.h has them. One that is ended by a signal, without a result, is started again
 //               with the next term and the same sockets
 //   stderr      logs/coordinator.log
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "launch/boot.h"
+#include "launch/restart_policy.h"
 
 namespace cadre::launch {
 
@@ -33,7 +35,9 @@ struct IslandSpec {
 };
 
 struct LaunchLimits {
-  std::chrono::milliseconds boot{60'000};      // from the start of an island to the end of its MPI
+  std::chrono::milliseconds boot{60'000};    // from the start of an island to the end of its MPI
+  std::chrono::milliseconds silence{3'000};  // after which the coordinator loses a rank
+  std::chrono::milliseconds restart = kFirstRestartDelay;
   std::chrono::milliseconds drain{15'000};     // from the coordinator's end to the ranks'
   std::chrono::milliseconds terminate{7'000};  // from mpirun's SIGTERM (it kills its ranks within 5 s) to SIGKILL
   std::chrono::milliseconds fail{5'000};       // that the coordinator has to record why the run fails

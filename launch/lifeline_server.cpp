@@ -38,15 +38,12 @@ using Error = boost::system::error_code;
 
 constexpr std::chrono::milliseconds kTick{100}, kPauseWhenFull{50};
 constexpr std::chrono::seconds kSignOfLife{5};
-constexpr std::chrono::seconds kHandshakeLimit{5};
-constexpr std::size_t kStrangers = 64;            // connections beside one a rank
-constexpr std::size_t kLineBytes = 1 << 14;       // of text
-constexpr std::size_t kTextBytes = 1 << 20;       // that may wait for a rank
-constexpr std::chrono::seconds kFirstLimit{60};   // until some rank is there
-constexpr std::chrono::seconds kLonelyLimit{10};  // without a rank
-constexpr std::chrono::seconds kComeLimit{10};    // that the end waits for ranks that never came
-constexpr std::chrono::seconds kShownLimit{3};    // from the end of the rank that shows text to that of the others
-constexpr std::chrono::seconds kLeaveLimit{20};   // for them
+constexpr std::size_t kStrangers = 64;           // connections beside one a rank
+constexpr std::size_t kLineBytes = 1 << 14;      // of text
+constexpr std::size_t kTextBytes = 1 << 20;      // that may wait for a rank
+constexpr std::chrono::seconds kComeLimit{10};   // that the end waits for ranks that never came
+constexpr std::chrono::seconds kShownLimit{3};   // from the end of the rank that shows text to that of the others
+constexpr std::chrono::seconds kLeaveLimit{20};  // for them
 
 }  // namespace
 
@@ -143,7 +140,7 @@ class LifelineServer::Impl {
   }
 
   asio::awaitable<void> serve(std::shared_ptr<Line> line) {
-    line->deadline.expires_after(kHandshakeLimit);
+    line->deadline.expires_after(options_.handshake_limit);
     line->deadline.async_wait([channel = line->channel](const Error& error) {
       if (!error) channel->end(runtime::ChannelEnd::kSilent);
     });
@@ -175,8 +172,8 @@ class LifelineServer::Impl {
   }
 
   void take_signal(int number) {
-    if (end_ || std::exchange(is_signalled_, true)) return;
-    if (number == SIGTERM || number == SIGINT || number == SIGHUP) ::kill(::getpid(), number);
+    if (number != SIGTERM && number != SIGINT && number != SIGHUP) return;
+    if (!end_ && !std::exchange(is_signalled_, true)) ::kill(::getpid(), number);
   }
 
   void take_text(const std::string& line) {
@@ -218,7 +215,8 @@ class LifelineServer::Impl {
     const bool is_lonely = first_rank() == nullptr;
     if (!is_lonely) lonely_since_ = Clock::now();
     if (end_) return look_at_end(is_lonely);
-    if (Clock::now() - lonely_since_ > (came_.empty() ? kFirstLimit : kLonelyLimit)) take_signal(SIGTERM);
+    if (Clock::now() - lonely_since_ > (came_.empty() ? options_.first_limit : options_.lonely_limit))
+      take_signal(SIGTERM);
   }
 
   // The rank that shows text, then the others; each step when the one before is done or has taken too long.

@@ -2,6 +2,7 @@
 // thread prepares data and runs the launcher.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -18,6 +19,10 @@ struct LifelineServerOptions {
   std::vector<Listener> listeners = {};
   std::uint32_t ranks = 1;
   Descriptor text = {};  // what comes out of it is shown by the first rank that is there
+
+  std::chrono::milliseconds handshake_limit{5'000};  // until a connection has said which rank it is
+  std::chrono::milliseconds first_limit{60'000};     // until some rank is there
+  std::chrono::milliseconds lonely_limit{10'000};    // without a rank
 };
 
 // A signal of a rank, the first of all, is raised in this process; so is SIGTERM when no rank is left: the launcher

@@ -92,7 +92,7 @@ std::uint32_t island_size() {
 MpiBoot boot_from_stdin() {
   end_with_watcher();
   MpiBoot result = boot_from_first_rank([](const auto&) { return read_stdin(); });
-  const std::string line = std::string(kBootedLine) + "\n";
+  const std::string line = runtime::say(kBootedLine, getpid(), "\n");
   if (write(STDERR_FILENO, line.data(), line.size()) < 0) throw runtime::RunError("boot message: stderr is closed");
   return result;
 }

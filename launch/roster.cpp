@@ -38,6 +38,8 @@ const char* name_of(RankState state) {
       return "live";
     case RankState::kLost:
       return "lost";
+    case RankState::kLeftOut:
+      return "left out";
     case RankState::kDrained:
       break;
   }
@@ -69,6 +71,8 @@ void Roster::take(const object& event) {
   } else if (name == "lost") {
     const auto found = ranks_.find(static_cast<std::uint64_t>(number(event, "rank")));
     if (found != ranks_.end()) found->second.state = RankState::kLost;
+  } else if (name == "left_out" && event.contains("rank")) {
+    ranks_[static_cast<std::uint64_t>(number(event, "rank"))].state = RankState::kLeftOut;
   } else if (name == "succeeded" || name == "stopped" || name == "failed") {
     for (auto& [rank, entry] : ranks_) {
       if (is_there(entry.state)) entry.state = RankState::kDrained;

@@ -13,6 +13,7 @@ enum class RankState {
   kJoining,  // it loads, or waits for a view
   kLive,     // a member of the view
   kLost,
+  kLeftOut,  // likewise, and nobody starts it again
   kDrained,  // ended by the coordinator's order
 };
 const char* name_of(RankState state);

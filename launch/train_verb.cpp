@@ -143,7 +143,9 @@ void show(const boost::json::object& line, run::RunSetup& setup, run::Progress& 
 
 struct Flags {
   bool quiet = false, trace = false;
-  std::uint32_t relay_above = Boot{}.relay_above;  // not for users: what has a relay is a matter of scale
+  std::uint32_t relay_above = Boot{}.relay_above;          // not for users: what has a relay is a matter of scale
+  std::chrono::milliseconds restart = kFirstRestartDelay;  // likewise, for tests
+  std::chrono::seconds silence{0};                         // of the configuration
 };
 
 int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& standing, Flags flags,
@@ -170,7 +172,8 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
                   .other_hosts = standing.hosts,
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
-                  .logs = setup.folder.logs()};
+                  .logs = setup.folder.logs(),
+                  .limits = {.silence = flags.silence, .restart = flags.restart}};
   LaunchCallbacks callbacks;
   callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening) {
     return print_coordinator_boot({.boot = boot(0, 0, listening),
@@ -207,6 +210,8 @@ int lead_run(Arguments arguments, const StandingRanks& standing) {
   Flags flags{.quiet = arguments.take_flag("quiet"), .trace = arguments.take_flag("trace")};
   const std::string relay_above = arguments.take("relay_above", std::to_string(flags.relay_above));
   flags.relay_above = static_cast<std::uint32_t>(integer_of("relay_above", relay_above, 1, 1 << 20));
+  const std::string restart = arguments.take("restart_ms", std::to_string(flags.restart.count()));
+  flags.restart = std::chrono::milliseconds(integer_of("restart_ms", restart, 1, 1 << 20));
   std::vector<std::string> switches;  // `--sample_packing` alone means true
   for (const config::KeyDescription& key : config::describe_keys()) {
     if (key.default_value == "true" || key.default_value == "false") switches.push_back(key.name);
@@ -222,6 +227,7 @@ int lead_run(Arguments arguments, const StandingRanks& standing) {
     for (const std::string& note : resolved.notes) std::cout << "# " << note << '\n';
     return kDone;
   }
+  flags.silence = std::chrono::seconds(resolved.config.heartbeat_limit);
   remember_early_signals();
   runtime::arm_failpoints("launcher");
   run::Progress progress(run::Progress::style_for_stderr(flags.quiet));

@@ -90,6 +90,7 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       watching_since_(now),
       roll_(options_.expected_ranks, options_.incarnations),
       awaited_(options_.awaited),
+      left_out_(options_.before.left_out),
       snapshots_(options_.published, options_.start.manifest.step),
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
@@ -136,7 +137,7 @@ void Coordinator::Machine::stop(const std::string& reason, TimePoint now) {
   journal_start();
   if (finished()) return;
   stopping_ = reason;
-  if (takes_over()) {
+  if (takes_over() && !short_since_) {
     say("stops when the ranks have come back to the coordinator");
   } else if (phase_ == Phase::kGathering || short_since_) {
     finish({RunOutcome::kStopped, reason, short_since_ ? newest_course_.done : course_.done, {}, {}});
@@ -149,9 +150,16 @@ void Coordinator::Machine::left_out(Rank rank, const std::string& reason, TimePo
   if (finished()) return;
   now_ = now;
   journal_start();
-  if (finished()) return;
-  journal("left_out", reason, {{"rank", rank}}, Durability::kKernel);
-  say(reason, true);
+  if (finished() || rank >= roll_.expected()) return;
+  if (left_out_.insert(rank).second) {
+    journal("left_out", reason, {{"rank", rank}}, Durability::kKernel);
+    say(reason, true);
+  }
+  end_if_nobody_can_come();
+  if (finished() || phase_ != Phase::kGathering || takes_over()) return;
+  // Nothing is done yet that could go on without them.
+  if (roll_.expected() - left_out_.size() < options_.min_ranks) return fail(reason);
+  begin_when_all_are_ready();
 }
 
 // ---- what a member says
@@ -184,6 +192,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
+  left_out_.erase(peer.member.rank);
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
 }
@@ -198,12 +207,17 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
     roll_.remove(*before);
   }
   if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
-  const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
+  // What it holds counts where the coordinator before may have counted on it; else it forgets it with its incarnation.
+  const bool counts = phase_ == Phase::kGathering && (message.stamp.view == 0 || may_hold_state(message.self));
+  const std::string problem = roll_.rejoin(from, message.self, !counts);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
+  left_out_.erase(self.member.rank);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
-  self.left = message.stamp;
-  self.committed = message.committed;
+  if (counts) {
+    self.in = message.stamp;
+    self.committed = message.committed;
+  }
   welcome(from, self.member);
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -223,7 +237,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Ready&& message) {
   if (phase_ == Phase::kGathering) return begin_when_all_are_ready();
   // At the next boundary it becomes a member.
   if (!roll_.agrees(from)) refuse(from, roll_.disagreement());
-  if (short_since_) install_when_all_have_reported();
+  if (short_since_) install_when_enough_are_back();
 }
 
 void Coordinator::Machine::on(Connection from, Peer& peer, Progress&& message) {
@@ -246,8 +260,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Evaluated&& message) 
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Report&& message) {
-  // The view that is left may be of an earlier term.
-  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == view_.stamp;
+  // The view that it leaves may be of an earlier term.
+  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == peer.in;
   if (!is_asked || reports_[peer.index]) {
     ++ignored_;
     return;
@@ -368,10 +382,11 @@ void Coordinator::Machine::finish(Finished finished) {
           : stopped ? "stopped"
                     : "failed",
           finished.reason,
-          {{"of", finished.result_of},
+          {{"step", finished.step},
+           {"of", finished.result_of},
            {"sha256", std::move(files)},
            {"user_can_mend", finished.outcome == RunOutcome::kUserError}});
-  if (stopped) say(runtime::say("stopped after step ", course_.done, "; the same command goes on from here"));
+  if (stopped) say(runtime::say("stopped after step ", finished.step, "; the same command goes on from here"));
   std::vector<Connection> in_view, others;
   for (const auto& [connection, peer] : roll_.peers()) {
     (peer.is == Peer::Is::kMember ? in_view : others).push_back(connection);

@@ -208,22 +208,26 @@ Claim prove_ledger(const std::filesystem::path& run, const Course& course, const
   return {what, problem};
 }
 
-// What a machine that died had not yet put on the disk may be missing in journal.jsonl at the end of its term.
+// What a machine that died had not yet put on the disk may be missing in journal.jsonl at the end of its term; of a
+// term that has ended, the end itself, where another term follows or nobody has heard of it: its coordinator died
+// before it wrote this once more.
 Claim prove_events(const std::filesystem::path& run, const Course& course, const ProofOptions& options) {
   const std::vector<Course::Event>& events = course.events();
   std::size_t at = 0, lines = 0;
   std::string problem;
-  const auto skip_rest_of_broken_term = [&] {
+  const auto skip_rest_of_term = [&] {
     const std::uint64_t term = events[at].term;
-    if (course.has_ended(term)) return false;
+    const bool is_last = at + 1 == events.size() || events[at + 1].term != term;
+    const bool is_unheard = is_last && (course.terms() > term || !options.final_step);
+    if (course.has_ended(term) && !is_unheard) return false;
     while (at < events.size() && events[at].term == term) ++at;
-    return at < events.size();
+    return true;
   };
   const std::string torn = visit_json_lines(run / "journal.jsonl", [&](object&& line) {
     if (options.is_alive && at == events.size()) return false;
     const std::string digest = Course::entry_digest(line);
     ++lines;
-    while (at < events.size() && events[at].digest != digest && skip_rest_of_broken_term()) continue;
+    while (at < events.size() && events[at].digest != digest && skip_rest_of_term()) continue;
     if (at == events.size() || events[at].digest != digest) {
       problem = say("line ", lines, " is not what the term journals have");
     }
@@ -232,8 +236,7 @@ Claim prove_events(const std::filesystem::path& run, const Course& course, const
   });
   if (problem.empty()) problem = torn;
   while (problem.empty() && at < events.size()) {
-    if (course.has_ended(events[at].term)) problem = say("ends after ", lines, " events, the term journals have more");
-    skip_rest_of_broken_term();
+    if (!skip_rest_of_term()) problem = say("ends after ", lines, " events, the term journals have more");
   }
   return {say("journal.jsonl: ", lines, " events as the term journals have them"), problem};
 }

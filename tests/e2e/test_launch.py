@@ -198,6 +198,13 @@ class LaunchTest(unittest.TestCase):
         self.check_end(run, 0)
         self.assertIn("not ended yet, so that mpirun is told to: the ranks 0 to 2", run.log("launcher"))
 
+    def test_ranks_that_are_lost_are_not_waited_for(self):
+        run = self.run_with(":2,localhost:1", FAKE_RANKS=3, FAKE_STUBBORN=1, FAKE_LOSES=2)
+        self.check_end(run, 0)
+        log = run.log("launcher")
+        self.assertIn("not ended yet, so that mpirun is told to: the ranks 0 to 1", log)
+        self.assertNotIn("not ended yet, so that mpirun is told to: rank 2", log)
+
     def own_mpirun(self, **orders):
         """A user's own mpirun: the launcher is a supervisor that the first rank starts."""
         folder = tempfile.TemporaryDirectory()

@@ -1,15 +1,20 @@
-"""A lost rank is started again, comes back and takes its share; one that is lost again and again is left out."""
+"""A lost rank is started again, comes back without a reload and takes its share; one that is lost again and again is left out; with too
+few the run ends, and goes on where it was when it is started again."""
 
+import contextlib
 import os
 import signal
+import time
 import unittest
 
 from in_folder import InFolder
 from many_ranks import Scene, bits
-from program import DONE, Live, cadre, read_lines, write_config
+from program import DONE, RESUMABLE, Live, cadre, read_lines, write_config
 
 # Long enough for a process to start, load and compute while the others train.
 STEPS = 400
+# Where nothing is waited for.
+FEW = {"max_steps": 16, "eval_steps": 8, "save_steps": 4}
 
 
 class ReturnTest(InFolder):
@@ -18,39 +23,124 @@ class ReturnTest(InFolder):
         super().setUpClass()
         cls.scene = Scene(cls.folder)
 
-    def config(self, name):
+        cls.references = {}
+
+    def config(self, name, **more):
         run = self.folder / name
-        keys = self.scene.lora(run, max_steps=STEPS, eval_steps=STEPS, lora_r=8, lora_alpha=8)
+        keys = self.scene.lora(run, **{"max_steps": STEPS, "eval_steps": STEPS, "lora_r": 8, "lora_alpha": 8, **more})
         return write_config(self.folder / f"{name}.yaml", **keys), run
 
+    def check_bits(self, run, **more):
+        """Against an undisturbed run of one rank."""
+        steps = more.get("max_steps", STEPS)
+        if steps not in self.references:
+            config, undisturbed = self.config(f"undisturbed-{steps}", **more)
+            ended = cadre("train", config, "--ranks", 1)
+            self.assertEqual(ended.code, DONE, ended.err)
+            self.references[steps] = bits(undisturbed)
+        self.assertEqual(bits(run), self.references[steps])
+        verified = cadre("verify", run)
+        self.assertEqual(verified.code, DONE, verified.out)
+
+    def events(self, run, name):
+        return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
+
+    def check_nothing_was_done_again(self, run, members):
+        """Nobody loads but at the start, and for those that come in nothing is written."""
+        views = self.events(run, "view")
+        self.assertEqual([len(view["members"]) for view in views], members)
+        self.assertEqual([view["load"] for view in views], [True] + [False] * (len(members) - 1))
+        self.assertEqual(self.events(run, "rollback"), [])
+        self.assertEqual([line["step"] for line in self.events(run, "checkpoint")], [STEPS])
+        self.check_bits(run)
+
     def test_killed_rank_returns(self):
-        config, undisturbed = self.config("undisturbed")
-        ended = cadre("train", config, "--ranks", 1)
-        self.assertEqual(ended.code, DONE, ended.err)
-
         config, run = self.config("killed")
-        journal = run / "journal.jsonl"
-
-        def views():
-            return [line for line in read_lines(journal) if line["event"] == "view"]
-
         with Live("train", config, "--ranks", 3) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
-            before = {member["rank"]: member["pid"] for member in views()[0]["members"]}
+            before = {member["rank"]: member["pid"] for member in self.events(run, "view")[0]["members"]}
             os.kill(before[1], signal.SIGKILL)
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
-        self.assertEqual([len(view["members"]) for view in views()], [3, 2, 3])
-        last = views()[-1]
-        back = next(member for member in last["members"] if member["rank"] == 1)
+        self.check_nothing_was_done_again(run, [3, 2, 3])
+        back = next(member for member in self.events(run, "view")[-1]["members"] if member["rank"] == 1)
         self.assertNotEqual(back["pid"], before[1])
         self.assertEqual(back["incarnation"], 2)
         late = read_lines(run / "ledger.jsonl")[-1]
         self.assertEqual({part["rank"] for part in late["micro_batches"]}, {0, 1, 2})
-        self.assertEqual(bits(run), bits(undisturbed))
-        self.assertEqual(cadre("verify", run).code, DONE)
         log = (run / "logs" / "launcher.log").read_text()
         self.assertIn("rank 1 is started again in 1 s", log)
+
+    def test_killed_again_while_it_comes_in(self):
+        config, run = self.config("again")
+        marks = self.folder / "marks"
+        marks.mkdir()
+        points = {"CADRE_FAILPOINTS": f"marks={marks};exchange@2/1=kill;move@*/1=kill"}
+        ended = cadre("train", config, "--ranks", 3, "--restart_ms", 10, environment=points)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(len(list(marks.iterdir())), 2)
+        self.check_nothing_was_done_again(run, [3, 2, 3, 2, 3])
+
+    def lose_all(self, name, ranks):
+        config, run = self.config(name, **FEW)
+        with Live("train", config, "--ranks", ranks, "--restart_ms", 10) as live:
+            self.assertTrue(live.wait_for_line("step 7/"))
+            for number in (signal.SIGSTOP, signal.SIGKILL):  # none acts on the end of another
+                for pid in live.processes("rank"):
+                    os.kill(pid, number)
+            ended = live.end()
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertIn(f"0 of {ranks} ranks are left and 1 are needed", ended.err)
+        views = [{member["pid"] for member in view["members"]} for view in self.events(run, "view")]
+        self.assertEqual([len(views[0]), len(views[-1]), views[0] & views[-1]], [ranks, ranks, set()])
+        self.check_bits(run, **FEW)
+
+    def test_the_only_rank_is_killed_and_comes_back(self):
+        self.lose_all("only", 1)
+
+    def test_all_ranks_are_killed_and_come_back(self):
+        self.lose_all("all", 3)
+
+    def test_rank_that_is_lost_again_and_again_is_left_out(self):
+        config, run = self.config("left-out", **FEW)
+        with Live("train", config, "--ranks", 3, "--restart_ms", 10,
+                  environment={"CADRE_FAILPOINTS": "join@*/1=kill"}) as live:
+            ended = live.end()
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertIn("rank 1 was lost again after 5 restarts and is left out; see rank-00001.log", ended.err)
+        self.assertEqual([line["rank"] for line in self.events(run, "left_out")], [1])
+        self.assertEqual({member["rank"] for view in self.events(run, "view") for member in view["members"]}, {0, 2})
+        self.assertRegex(cadre("status", run).out, r"\n +1 .* left out +0\n")
+        self.check_bits(run, **FEW)
+
+    def test_too_few_end_the_run_which_goes_on_when_it_is_started_again(self):
+        config, run = self.config("too-few", **FEW, min_ranks=2)
+        with Live("train", config, "--ranks", 3, "--restart_ms", 10) as live:
+            self.assertTrue(live.wait_for_line("step 7/"))
+            survivor = next(line["pid"] for line in self.events(run, "joined") if line["rank"] == 2)
+            while live.process.poll() is None:  # whoever comes back goes again, until nobody can come any more
+                for pid in set(live.processes("rank")) - {survivor}:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                time.sleep(0.01)
+            ended = live.end()
+        self.assertEqual(ended.code, RESUMABLE, ended.err)
+        self.assertRegex(ended.err, "1 of 3 ranks are left, 2 are needed and ranks 0 and 1 were lost too often")
+        ended = cadre("train", config, "--ranks", 3)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.check_bits(run, **FEW)
+
+    def test_too_few_end_the_run_at_once_where_nobody_is_waited_for(self):
+        config, run = self.config("at-once", **FEW, min_ranks=2, rejoin_wait=0)
+        with Live("train", config, "--ranks", 2) as live:
+            self.assertTrue(live.wait_for_line("step 7/"))
+            os.kill(live.processes("rank")[0], signal.SIGKILL)
+            ended = live.end()
+        self.assertEqual(ended.code, RESUMABLE, ended.err)
+        self.assertRegex(ended.err, "1 of 2 ranks are left and 2 are needed; the last to go was rank [01]: ")
+        ended = cadre("train", config, "--ranks", 2)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.check_bits(run, **FEW)
 
 
 if __name__ == "__main__":

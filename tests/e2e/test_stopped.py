@@ -31,11 +31,11 @@ class StoppedTest(unittest.TestCase):
         assert ended.code == DONE, ended.err
 
     @classmethod
-    def live(cls, name, **keys):
+    def live(cls, name, failpoints="", **keys):
         config = write_config(cls.folder / f"{name}.yaml", **tiny_base.lora(
             cls.base, cls.folder / name, cls.rows, **{"max_steps": 60, "micro_batch_size": 1, "lora_dropout": 0.1,
                                                       "save_steps": 10, "logging_steps": 2, **keys}))
-        return Live("train", config, "--ranks", "3")
+        return Live("train", config, "--ranks", "3", environment={"CADRE_FAILPOINTS": failpoints} if failpoints else None)
 
     def check(self, ended, run):
         self.assertEqual(ended.code, DONE, ended.err)
@@ -56,6 +56,34 @@ class StoppedTest(unittest.TestCase):
             ended = live.end()
             self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
         self.check(ended, run)
+
+    def test_a_rank_that_never_goes_on(self):
+        """The others cannot do without it here: another process takes its place."""
+        run, marks = self.folder / "for-good", self.folder / "for-good-marks"
+        marks.mkdir()
+        with self.live(run.name, f"marks={marks};prepared@16/1=stop", heartbeat_limit=1, min_ranks=3) as live:
+            ended = live.end()
+        self.check(ended, run)
+        stopped = int((marks / "prepared@16.1").read_text())
+        views = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
+        self.assertEqual([stopped in [member["pid"] for member in view["members"]] for view in (views[0], views[-1])],
+                         [True, False])
+        self.assertIn("rank 1 is killed: ", (run / "logs" / "launcher.log").read_text())
+
+    def test_a_rank_that_never_goes_on_before_the_first_view(self):
+        """Before it connects, once it is let in, while it loads: it is killed and started again."""
+        for phase in ("start", "join", "load"):
+            with self.subTest(phase):
+                run, marks = self.folder / f"{phase}-for-good", self.folder / f"{phase}-marks"
+                marks.mkdir()
+                with self.live(run.name, f"marks={marks};{phase}@*/1=stop", heartbeat_limit=1) as live:
+                    ended = live.end()
+                self.check(ended, run)
+                stopped = int((marks / f"{phase}@*.1").read_text())
+                members = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"][-1]["members"]
+                self.assertEqual([member["rank"] for member in members], [0, 1, 2])
+                self.assertNotIn(stopped, [member["pid"] for member in members])
+                self.assertIn("rank 1 is killed: ", (run / "logs" / "launcher.log").read_text())
 
     def test_the_coordinator(self):
         run = self.folder / "coordinator"

@@ -335,7 +335,7 @@ class Disturbed:
 
 
 def action_of(what):
-    return {"blink": "stop", "pause": "pause:300"}.get(what, what)
+    return {"blink": "stop", "freeze": "stop", "pause": "pause:300"}.get(what, what)
 
 
 def send(pid, number):

@@ -21,7 +21,7 @@ STEP_OF = {"start": "*", "join": "*", "data": "*", "load": "*", "evaluate": 3, "
 class Fault:
     """`who`: a rank's number, `coordinator`, `launcher`, `island N`, `all`, `disk`.
     of two hosts `host a` and `host b`.
-    `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `blink` (shorter), `slow` (stopped for half
+    `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `freeze` (for good), `blink` (shorter), `slow` (stopped for half
     of the time, to the end), `pause`, `error`; of a disk `small`; of a checkpoint or journal `flip` and `tear`; of a host
     `cut`, `gap` (it comes back), `mute` (what it sends to the coordinator is lost, it still hears), `apart` (the hosts do
     not reach each other, and both the coordinator), `narrow` (its line carries 20 megabits a second).
@@ -68,7 +68,7 @@ def at(phase, step=None):
 
 def scenario(shape, *faults, layout=str(RANKS), may_end=False):
     ends = any(fault.who in ("launcher", "all") for fault in faults)
-    gone = {fault.who for fault in faults if fault.what in ("kill", "stop") and fault.who.isdigit()}
+    gone = {fault.who for fault in faults if fault.what in ("kill", "stop", "freeze") and fault.who.isdigit()}
     ends = ends or len(gone) == ranks_of(layout)
     return Scenario(shape, layout, faults, may_end or ends)
 
@@ -84,15 +84,15 @@ def each_phase():
             for what in ("kill", "stop", "blink", "pause"):
                 if who == "launcher" and what in ("stop", "pause"):
                     continue
-                # A rank that is stopped before the first view is only waited for, up to the limit for joining.
-                if who == "1" and what == "stop" and phase in ("start", "join", "data", "load"):
-                    continue
                 yield (*before, Fault(victim, what, at(phase)))
     for phase in ("recovery", "move"):
         for what in ("kill", "stop", "blink", "pause"):
             yield Fault("2", "kill", at("backward")), Fault("1", what, at(phase))
     for phase in ("checkpoint", "shard"):
         yield (Fault("1", "error", at(phase)),)
+    # Another process takes the place of one that never goes on; those that train do not wait for it.
+    for phase in (*BEFORE_THE_FIRST_VIEW, "exchange", "shard"):
+        yield (Fault("1", "freeze", at(phase)),)
 
 
 # Two at once, and one during the recovery from another.

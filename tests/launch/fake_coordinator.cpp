@@ -4,6 +4,7 @@
 //   FAKE_RANKS    so many connections make the run begin
 //   FAKE_ENDS     "at_once" when all are there; "on_stop"; "never"
 //   FAKE_DIES     a term: that incarnation kills itself when all are there
+//   FAKE_LOSES    a rank's number: it is lost as soon as it has joined
 //   FAKE_CODE     its exit code
 #include <arpa/inet.h>
 #include <poll.h>
@@ -79,6 +80,9 @@ int main(int argc, char** argv) {
       char name[256] = {};
       const ssize_t got = read(connections.back(), name, sizeof name - 1);
       if (got > 0) say(report_fd, "{\"joined\": " + std::string(name) + "}\n");
+      const std::string rank = std::to_string(std::atoi(name + std::strlen("{\"rank\": ")));
+      say(report_fd, "{\"rank_joined\": " + rank + "}\n");
+      if (rank == order("FAKE_LOSES", "")) say(report_fd, "{\"rank_lost\": " + rank + ", \"was_member\": true}\n");
       if (connections.size() < ranks) continue;
       if ("term " + order("FAKE_DIES", "0") == boot) raise(SIGKILL);
       say(report_fd, "{\"complete\": true}\n");

@@ -159,6 +159,23 @@ TEST(Status, OfThousandsAPersonSeesThoseThatAreMissing) {
   EXPECT_THAT(text_of(scratch.path()), AllOf(HasSubstr("  1234  node-b  1275  lost"), HasSubstr("and 1999 more")));
 }
 
+// Also one that has never joined, and one that came all the same.
+TEST(Status, OfRanksThatAreLeftOut) {
+  const TestFolder scratch;
+  RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
+  runtime::JsonLinesWriter journal(folder.journal());
+  journal.write({{"event", "started"}, {"starts", folder.record().starts}});
+  for (const int rank : {0, 1}) journal.write(joined(rank, 0));
+  journal.write({{"event", "lost"}, {"rank", 1}});
+  for (const int rank : {0, 1, 2}) journal.write({{"event", "left_out"}, {"rank", rank}});
+  journal.write(joined(0, 0));
+  std::vector<std::string> states;
+  for (const boost::json::value& rank : status_of_run(scratch.path()).at("ranks").as_array()) {
+    states.emplace_back(rank.at("state").as_string());
+  }
+  EXPECT_THAT(states, testing::ElementsAre("joining", "left out", "left out"));
+}
+
 TEST(Status, OfARunThatHasNotWrittenAnythingOrWroteNonsense) {
   const TestFolder scratch;
   { RunFolder::open(scratch.path(), {}, kNow); }

@@ -1,81 +1,17 @@
 // What strangers and broken ranks may do to the control server, by raw sockets, while an honest rank goes on.
 #include <gtest/gtest.h>
 
-#include <poll.h>
-#include <sys/socket.h>
+#include <deque>
 #include <thread>
 
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
-#include <cstring>
-#include <deque>
-
-#include "runtime/authentication.h"
 #include "runtime/bundle.h"
 #include "runtime/codec.h"
-#include "tests/unit/runtime/served.h"
+#include "tests/unit/runtime/raw_client.h"
 
 namespace cadre::runtime {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::string text_of(std::span<const unsigned char> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// A client made from the protocol's description alone.
-class RawClient {
- public:
-  explicit RawClient(const Served& served) : socket_(io_) {
-    socket_.connect(socket_address(served.endpoint()));
-    hello_ = std::string("CADRE\n") + char{kProtocolVersion} + std::string("\x00\x01", 2) + text_of(random_bytes());
-  }
-
-  void say(const std::string& bytes) {
-    boost::system::error_code gone;
-    boost::asio::write(socket_, boost::asio::buffer(bytes), gone);
-  }
-  std::string hear(std::size_t size) {
-    std::string bytes(size, '\0');
-    boost::system::error_code end;
-    bytes.resize(boost::asio::read(socket_, boost::asio::buffer(bytes), end));
-    return bytes;
-  }
-  // True when the server closes; what it says before is dropped.
-  bool hear_end() {
-    std::string bytes(4096, '\0');
-    pollfd ready{socket_.native_handle(), POLLIN, 0};
-    while (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kFailAfter).count())) == 1) {
-      if (::recv(ready.fd, bytes.data(), bytes.size(), 0) <= 0) return true;
-    }
-    return false;
-  }
-
-  // With a `proof_of` another token, the server closes.
-  void authenticate(const std::string& proof_of = kToken) {
-    say(hello_);
-    const std::string theirs = hear(hello_.size());
-    const Key session = hmac_sha256(proof_of, hello_ + theirs);
-    proof_ = text_of(hmac_sha256(session, "client"));
-    say(proof_);
-    EXPECT_TRUE(proof_of != kToken || hear(32) == text_of(hmac_sha256(session, "server")));
-    sealer_.emplace(hmac_sha256(session, "frames of the client"));
-  }
-  std::string frame(const std::string& payload) {
-    const auto length = static_cast<std::uint32_t>(payload.size());
-    std::string header(4, '\0');
-    std::memcpy(header.data(), &length, sizeof length);
-    return header + text_of(sealer_->tag(header, payload)) + payload;
-  }
-
-  std::string hello_, proof_;
-
- private:
-  boost::asio::io_context io_;
-  ControlSocket socket_;
-  std::optional<FrameSealer> sealer_;
-};
 
 const std::string kNote = encode(MemberMessage(Note{false, "hello"}));
 
@@ -180,7 +116,7 @@ TEST(Hostile, EachIsRefusedForItsReasonWhileAnHonestRankGoesOn) {
   for (const Attack& attack : kAttacks) {
     SCOPED_TRACE(attack.name);
     const std::uint64_t before = served.ended(attack.expected);
-    RawClient client(served);
+    RawClient client(served.endpoint());
     attack.act(client);
     ASSERT_TRUE(client.hear_end());
     EXPECT_EQ(served.ended(attack.expected), before + 1);
@@ -192,13 +128,13 @@ TEST(Hostile, EachIsRefusedForItsReasonWhileAnHonestRankGoesOn) {
 
 TEST(Hostile, ARecordedConnectionCannotBePlayedAgain) {
   Served served;
-  RawClient honest(served);
+  RawClient honest(served.endpoint());
   honest.authenticate();
   const std::string recorded = honest.frame(kNote);
   honest.say(recorded);
   const Connection connection = served.connection();
   ASSERT_TRUE(served.wait_for([&](Served& it) { return it.messages[connection].size() == 1; }));
-  RawClient player(served);
+  RawClient player(served.endpoint());
   player.say(honest.hello_ + honest.proof_ + recorded);
   EXPECT_TRUE(player.hear_end());
   EXPECT_EQ(served.ended(ChannelEnd::kToken), 1u);
@@ -206,7 +142,7 @@ TEST(Hostile, ARecordedConnectionCannotBePlayedAgain) {
 
 TEST(Hostile, WhoeverSaysNothingIsClosedAtTheDeadline) {
   Served served({.handshake_deadline = 10ms});
-  RawClient silent(served), half(served);
+  RawClient silent(served.endpoint()), half(served.endpoint());
   half.say(half.hello_.substr(0, 20));
   EXPECT_TRUE(silent.hear_end());
   EXPECT_TRUE(half.hear_end());
@@ -219,7 +155,7 @@ TEST(Hostile, WhoeverSaysNothingIsClosedAtTheDeadline) {
 TEST(Hostile, SilentStrangersDoNotLockOutAnHonestRank) {
   Served served({.handshake_deadline = 1h, .half_open = 4, .handshake_grace = 20ms});
   std::deque<RawClient> silent;
-  for (int i = 0; i < 12; ++i) silent.emplace_back(served);
+  for (int i = 0; i < 12; ++i) silent.emplace_back(served.endpoint());
   ControlClient honest(served.options());
   served.send(served.connection(), Welcome{});
   EXPECT_EQ(honest.next(), CoordinatorMessage(Welcome{}));
@@ -228,7 +164,7 @@ TEST(Hostile, SilentStrangersDoNotLockOutAnHonestRank) {
 
 TEST(Hostile, APeerThatDoesNotReadIsClosedAndTheOthersAreServed) {
   Served served({.limits = {.queue_bytes = std::size_t{1} << 20}});
-  RawClient slow(served);
+  RawClient slow(served.endpoint());
   slow.authenticate();
   const Connection lost = served.connection(0);
   ControlClient honest(served.options());
@@ -263,7 +199,7 @@ TEST(Hostile, ARelayThatBreaksTheRulesIsClosedWithAllThatItCarries) {
   std::size_t others = 0;
   for (const auto& [name, payload] : cases) {
     SCOPED_TRACE(name);
-    RawClient relay(served);
+    RawClient relay(served.endpoint());
     relay.hello_[8] = 2;
     relay.authenticate();
     relay.say(relay.frame(encode(opens)));

@@ -26,11 +26,15 @@ class Records {
   }
 
   void begin_term(const std::string& launch, std::uint64_t step) {
+    begin_silent_term(launch, step);
+    entry({{"event", term_ == 1 ? "started" : "resumed"}, {"step", step}});
+    forget_after(step);
+  }
+  // Of a coordinator that finds that the run has ended.
+  void begin_silent_term(const std::string& launch, std::uint64_t step) {
     journal_.reset();
     journal_ = std::make_unique<TermJournal>(folder_, ++term_);
     entry({{"event", "term"}, {"step", step}, {"launch", launch}}, false);
-    entry({{"event", term_ == 1 ? "started" : "resumed"}, {"step", step}});
-    forget_after(step);
   }
   // Of a coordinator that was killed at once.
   void empty_term() {
@@ -183,6 +187,33 @@ TEST(RecordProof, ACoordinatorThatWasKilledAtOnceLeavesAnEmptyTerm) {
   EXPECT_EQ(problem_of(folder.path()), "");
   std::filesystem::remove(term_journal(folder.path(), 3));
   EXPECT_THAT(problem_of(folder.path()), HasSubstr("term 5 follows term 2"));
+}
+
+// The term journal has its end, and journal.jsonl has not.
+TEST(RecordProof, ACoordinatorMayDieBeforeItHasSaidItsEnd) {
+  const TestFolder folder;
+  Records records(folder.path());
+  records.new_view();
+  records.commit();
+  records.entry({{"event", "succeeded"}, {"step", records.done}}, false);
+  EXPECT_EQ(problem_of(folder.path()), "");  // nobody has heard of it
+  EXPECT_THAT(problem_of(folder.path(), {.final_step = 1}), HasSubstr("ends after 2 events, the term journals have"));
+  records.begin_silent_term("a launch", 1);
+  EXPECT_EQ(problem_of(folder.path(), {.final_step = 1}), "");
+  records.begin_term("another", 1);
+  records.new_view();
+  EXPECT_EQ(problem_of(folder.path(), {.final_step = 1}), "");
+}
+
+// Only the end may be missing.
+TEST(RecordProof, ATermThatHasEndedHasAllEventsBefore) {
+  const TestFolder folder;
+  Records records(folder.path());
+  records.entry({{"event", "checkpoint"}, {"step", 0}}, false);
+  records.entry({{"event", "stopped"}, {"step", 0}}, false);
+  records.begin_term("another", 0);
+  put(folder / "ledger.jsonl", "");
+  EXPECT_THAT(problem_of(folder.path()), HasSubstr("line 2 is not what the term journals have"));
 }
 
 TEST(RecordProof, WhatIsNotSoIsSaid) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/coordinator.h"
+#include "runtime/error.h"
 #include "runtime/term_journal.h"
 
 namespace cadre::runtime {
@@ -66,6 +67,7 @@ class SimulatedWorld {
   // The relay of these ranks dies: what was on its way is lost, and what is told to a rank until it is back.
   void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
+  void leave_out(Rank rank) { apply(coordinator_->on_left_out(rank, say("rank ", rank, " is left out"), now_)); }
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
   void publish_pending();
@@ -109,6 +111,7 @@ class SimulatedWorld {
   std::uint64_t result_parameters = 0;
   std::optional<Rank> result_by;
   std::uint64_t computed = 0;       // micro-batches, in all
+  std::size_t loads = 0;            // views that began with one
   std::size_t restarts = 0;         // of the coordinator
   std::size_t recoveries = 0;       // of them, without going back to a checkpoint
   std::vector<std::string> orders;  // "train 3 snapshot", as the first member was given them
@@ -121,6 +124,7 @@ class SimulatedWorld {
   // The newest that is there and whole.
   CoordinatorOptions::Start find_checkpoint() const;
   void receive(SimulatedRank& rank, const CoordinatorMessage& message);
+  void receive_state(SimulatedRank& rank, const NewView& message);
   void obey(SimulatedRank& rank, const Order& order);
   void check(const Committed& committed);
 

@@ -47,6 +47,9 @@ Scenario random_scenario(std::uint64_t seed) {
                      .in_rounds = chance.one_in(5)};
   scenario.ranks_return = !chance.one_in(4);
   if (chance.one_in(3)) scenario.progress_limit = 5s;
+  Chance shortage(seed ^ 0x9E3779B97F4A7C15U);
+  if (scenario.ranks_return) scenario.rejoin_wait = shortage.one_in(4) ? 0s : shortage.one_in(2) ? 2s : 40s;
+  if (shortage.one_in(3)) scenario.min_ranks = 1 + shortage.below(scenario.ranks);
 
   const Duration usual = 250ms + 40ms * scenario.workload.total_steps;
   Duration at{};
@@ -71,7 +74,8 @@ std::string describe(const Scenario& scenario) {
       "seed ", scenario.seed, ": ", scenario.ranks, " ranks, ", scenario.workload.total_steps, " steps of ",
       scenario.workload.epochs.front().micro_batches, " micro-batches, ",
       runtime::ChunkSpace{scenario.workload.elements}.count(), " chunks, ", scenario.policy.state_copies, " copies",
-      scenario.policy.in_rounds ? ", in rounds" : "", scenario.ranks_return ? "" : ", ranks do not return");
+      scenario.policy.in_rounds ? ", in rounds" : "", scenario.ranks_return ? "" : ", ranks do not return", ", ",
+      scenario.min_ranks, " ranks at least, others waited for ", scenario.rejoin_wait.count() / 1000000, " s");
   for (const Fault& fault : scenario.faults) {
     text += runtime::say("\n  ", static_cast<double>(fault.at.count()) / 1000, " ms: ", name_of(fault.what), ", who ",
                          fault.who, ", other ", fault.other, ", for ", static_cast<double>(fault.lasts.count()) / 1000,

@@ -45,6 +45,8 @@ struct Scenario {
   runtime::Workload workload = {};
   runtime::RunPolicy policy = {};
   bool ranks_return = true;
+  std::size_t min_ranks = 1;
+  Duration rejoin_wait{};
   Duration progress_limit{};  // 0: none
   std::vector<Fault> faults = {};
 };

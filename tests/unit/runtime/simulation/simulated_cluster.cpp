@@ -67,6 +67,7 @@ void SimulatedCluster::launch() {
   ++story_.launches;
   finished_.reset();
   starts_.clear();
+  left_out_.clear();
   start_coordinator();
   for (runtime::Rank rank = 0; rank < scenario_.ranks; ++rank) start_rank(rank);
 }
@@ -75,6 +76,7 @@ void SimulatedCluster::start_coordinator() {
   ++story_.terms;
   coordinator_ = std::make_shared<SimulatedCoordinator>(*this, story_.launches);
   coordinator_->start();
+  for (const runtime::Rank rank : left_out_) coordinator_->leave_out(rank);  // the launcher says it again
 }
 
 void SimulatedCluster::start_rank(runtime::Rank rank) {
@@ -118,7 +120,12 @@ void SimulatedCluster::rank_ended(SimulatedRank& rank) {
               [other = other, pid = rank.pid()] { other->run([other, pid] { other->lose_peer(pid); }); });
   }
   const std::uint64_t starts = starts_[rank.number()];
-  if (finished_ || !scenario_.ranks_return || starts > 6) return;
+  if (finished_ || !scenario_.ranks_return) return;
+  if (starts > 6) {
+    left_out_.insert(rank.number());
+    coordinator_->run([coordinator = coordinator_, left_out = rank.number()] { coordinator->leave_out(left_out); });
+    return;
+  }
   clock_.after(starts * chance_.between(50ms, 1s), [this, number = rank.number(), pid = rank.pid()] {
     if (!finished_ && ranks_.at(number)->pid() == pid) start_rank(number);
   });

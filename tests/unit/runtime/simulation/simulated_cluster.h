@@ -101,6 +101,7 @@ class SimulatedCluster {
   std::vector<std::weak_ptr<ControlLink>> connections_;
   std::map<std::pair<std::int64_t, std::int64_t>, TimePoint> last_frame_;
   std::map<runtime::Rank, std::uint64_t> starts_;  // of this launch
+  std::set<runtime::Rank> left_out_;               // likewise
   std::int64_t last_pid_ = 0;
   runtime::Connection last_connection_ = 0;
   std::optional<runtime::Finished> finished_;

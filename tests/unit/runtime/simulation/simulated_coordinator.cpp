@@ -23,12 +23,14 @@ runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
   disk.staging.clear();
   runtime::CoordinatorOptions options{.run_id = "a run",
                                       .expected_ranks = cluster_.scenario().ranks,
+                                      .min_ranks = cluster_.scenario().min_ranks,
                                       .policy = cluster_.scenario().policy,
                                       .logging_steps = 3,
                                       .join_limit = 60s,
                                       .keep_state = true,
                                       .launch = "launch " + std::to_string(launch_),
                                       .checkpoints = "/run/checkpoints"};
+  options.rejoin_wait = std::chrono::duration_cast<std::chrono::milliseconds>(cluster_.scenario().rejoin_wait);
   options.progress_limit = std::chrono::duration_cast<std::chrono::milliseconds>(cluster_.scenario().progress_limit);
   for (const auto& [step, checkpoint] : disk.checkpoints) options.published.insert(step);
   const runtime::TermHistory history = disk.history();
@@ -97,6 +99,11 @@ void SimulatedCoordinator::closed(const LinkPointer& link) {
 void SimulatedCoordinator::stop_run() {
   if (machine_->finished() || has_exited_) return;
   perform(machine_->on_stop("signal 15", clock_.now()));
+}
+
+void SimulatedCoordinator::leave_out(runtime::Rank rank) {
+  if (machine_->finished() || has_exited_) return;
+  perform(machine_->on_left_out(rank, runtime::say("rank ", rank, " is left out"), clock_.now()));
 }
 
 void SimulatedCoordinator::perform(runtime::Effects effects) {
