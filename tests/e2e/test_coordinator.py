@@ -37,14 +37,14 @@ class CoordinatorTest(InFolder):
         cls.undisturbed = cls.train("undisturbed", 3, [])
 
     @classmethod
-    def train(cls, name, ranks, kill_after, **more):
+    def train(cls, name, ranks, kill_after, environment=None, **more):
         """Kills the coordinator when each of these lines has come, in their order."""
         run = cls.folder / name
         config = write_config(cls.folder / f"{name}.yaml", **tiny_base.lora(
             cls.base, run, cls.rows, **{"max_steps": 60, "micro_batch_size": 1, "lora_dropout": 0.1, "val_set_size": 20,
                                         "eval_steps": 12, "save_steps": 10, "save_total_limit": 2, "logging_steps": 2,
                                         **more}))
-        with Live("train", config, "--ranks", str(ranks)) as live:
+        with Live("train", config, "--ranks", str(ranks), environment=environment) as live:
             for line in kill_after:
                 if not live.wait_for_line(line):
                     break
@@ -81,6 +81,21 @@ class CoordinatorTest(InFolder):
         self.assertEqual(samples(run), samples(undisturbed))
         self.assertEqual({line["generation"] for line in read_lines(run / "ledger.jsonl")}, {0})
         self.assertEqual({line["view"] for line in read_lines(run / "ledger.jsonl")}, {1, 2})
+
+    def test_with_a_rank(self):
+        """The others hold all that it held: here too they go on from what they have."""
+        marks = self.folder / "marks"
+        marks.mkdir()
+        points = f"marks={marks};exchange@16/1=kill;recovery@*/coordinator=kill"
+        ended, run = self.train("both", 3, [], {"CADRE_FAILPOINTS": points}, save_steps=0, eval_steps=0)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(len(list(marks.iterdir())), 2)
+        undisturbed = self.undisturbed[1]
+        self.assertEqual(sha256(run / "adapter_model.safetensors"), sha256(undisturbed / "adapter_model.safetensors"))
+        self.assertEqual(samples(run), samples(undisturbed))
+        views = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
+        self.assertEqual([view["load"] for view in views], [True] + [False] * (len(views) - 1))
+        self.assertEqual({line["generation"] for line in read_lines(run / "ledger.jsonl")}, {0})
 
     def test_before_the_first_step(self):
         self.check(*self.train("before", 3, [r"rank 0: training "]), terms=2)

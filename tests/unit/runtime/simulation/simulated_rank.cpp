@@ -197,7 +197,6 @@ void SimulatedRank::load(const runtime::NewView& message) {
     introduce();
     check_parameters("loading");
     place_->has_parameters = true;
-    introduce();
     perform(message.order);
   });
 }
