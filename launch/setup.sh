@@ -4,10 +4,10 @@
 #   packages      what a build needs, from Debian's archive
 #   python        .venv with LibTorch and Arrow (launch/requirements.txt)
 #   build         build/, by the CMake preset "cpu"
-#   fuzz-packages clang 16 and its libFuzzer
-#   build-fuzz    build-fuzz/
-#   build-asan    build-asan/: the tests of runtime/ and comm/, with the address and undefined-behaviour sanitizers
-#   build-tsan    build-tsan/: the same with the thread sanitizer
+#   clang         clang 16 with its sanitizers and libFuzzer
+#   build-asan    build-asan/: the tests of runtime/ and comm/ with the address and undefined-behaviour sanitizers, and
+#                 what is fuzzed
+#   build-tsan    build-tsan/: these tests with the thread sanitizer, by g++
 #   parity        completes .venv with the reference that the parity tests compare with
 #
 # Without a word: packages python build. Asks nothing. Works as root, or with a sudo that needs no password.
@@ -20,8 +20,7 @@ readonly build_packages=(
   libyaml-cpp-dev libboost1.81-dev libboost-json1.81-dev libssl-dev libpcre2-dev
   libgtest-dev libgmock-dev
   openmpi-bin libopenmpi-dev openssh-client iproute2)
-readonly fuzz_packages=(clang-16 libclang-rt-16-dev)
-readonly sanitized_targets=(runtime_tests comm_tests)
+readonly clang_packages=(clang-16 libclang-rt-16-dev)
 # One compile that sees LibTorch takes up to this much memory.
 readonly kib_per_job=$((2 * 1024 * 1024))
 
@@ -161,8 +160,9 @@ build() {
   [ ${#targets[@]} -gt 0 ] || targets=(all)
   [ "$preset" = cpu ] || folder=build-$preset
   local log=.cache/logs/build-$preset.log
-  # Again for a folder that was configured elsewhere and moved here, or before .venv got what it holds now.
+  # Again for a folder that was configured elsewhere and moved here, or before .venv or the presets got what they hold now.
   if [ ! -f "$folder/build.ninja" ] || [ .venv/.installed-python -nt "$folder/build.ninja" ] ||
+    [ CMakePresets.json -nt "$folder/build.ninja" ] ||
     ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$folder/CMakeCache.txt"; then
     step build "configuring $folder"
     if ! cmake --fresh --preset "$preset" >"$log" 2>&1; then
@@ -201,14 +201,13 @@ build() {
 run_step() {
   case $1 in
     packages) lock packages; install_packages packages cmake "${build_packages[@]}" ;;
-    fuzz-packages) lock packages; install_packages fuzz-packages clang++-16 "${fuzz_packages[@]}" ;;
+    clang) lock packages; install_packages clang clang++-16 "${clang_packages[@]}" ;;
     python) lock python; install_requirements python launch/requirements.txt ;;
     parity) lock python; install_requirements parity tests/parity/requirements.txt ;;
     build) lock build; build cpu ;;
-    build-fuzz) lock build-fuzz; build fuzz ;;
-    build-asan) lock build-asan; build asan "${sanitized_targets[@]}" ;;
-    build-tsan) lock build-tsan; build tsan "${sanitized_targets[@]}" ;;
-    *) printf 'setup: unknown step "%s": one of packages python build fuzz-packages build-fuzz build-asan build-tsan parity\n' "$1" >&2; exit 2 ;;
+    build-asan) lock build-asan; build asan ;;
+    build-tsan) lock build-tsan; build tsan runtime_tests comm_tests ;;
+    *) printf 'setup: unknown step "%s": one of packages python build clang build-asan build-tsan parity\n' "$1" >&2; exit 2 ;;
   esac
 }
 

@@ -58,7 +58,7 @@ auto fields(Is<Ready> auto& it) {
   return std::tie(it.workload, it.endpoints);
 }
 auto fields(Is<MicroBatchResult> auto& it) {
-  return std::tie(it.index, it.loss_sum, it.tokens, it.trained_tokens, it.samples);
+  return std::tie(it.index, it.loss_sum, it.tokens, it.trained_tokens, it.samples, it.view);
 }
 auto fields(Is<Progress> auto& it) {
   return std::tie(it.stamp, it.step, it.result);
@@ -116,7 +116,7 @@ auto fields(Is<Fence> auto& it) {
   return std::tie(it.stamp);
 }
 auto fields(Is<NewView> auto& it) {
-  return std::tie(it.view, it.load, it.checkpoint, it.state_copies, it.order);
+  return std::tie(it.view, it.load, it.checkpoint, it.resident_in, it.state_copies, it.order);
 }
 auto fields(Is<Commit> auto& it) {
   return std::tie(it.stamp, it.step, it.apply, it.clip_scale, it.next);

@@ -207,13 +207,17 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
     roll_.remove(*before);
   }
   if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
-  const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
+  // What it holds counts where the coordinator before may have counted on it; else it forgets it with its incarnation.
+  const bool counts = phase_ == Phase::kGathering && (message.stamp.view == 0 || may_hold_state(message.self));
+  const std::string problem = roll_.rejoin(from, message.self, !counts);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
   left_out_.erase(self.member.rank);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
-  self.left = message.stamp;
-  self.committed = message.committed;
+  if (counts) {
+    self.in = message.stamp;
+    self.committed = message.committed;
+  }
   welcome(from, self.member);
   if (message.is_ready) on(from, self, Ready{std::move(message.workload), std::move(message.self.endpoints)});
 }
@@ -256,8 +260,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Evaluated&& message) 
 }
 
 void Coordinator::Machine::on(Connection, Peer& peer, Report&& message) {
-  // The view that is left may be of an earlier term.
-  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == view_.stamp;
+  // The view that it leaves may be of an earlier term.
+  const bool is_asked = peer.is == Peer::Is::kMember && phase_ == Phase::kFencing && message.stamp == peer.in;
   if (!is_asked || reports_[peer.index]) {
     ++ignored_;
     return;

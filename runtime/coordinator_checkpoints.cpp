@@ -33,11 +33,6 @@ void Coordinator::Machine::give_up(const std::vector<std::uint64_t>& snapshots, 
 void Coordinator::Machine::checkpoint_failed(const Snapshot& snapshot, const std::string& problem) {
   say(runtime::say("step ", snapshot.step, ": no checkpoint was written: ", problem), true);
   journal("checkpoint_failed", problem, {{"step", snapshot.step}});
-  if (snapshot.step != course_.done) return;
-  for (const Connection connection : roll_.ready_ones()) {
-    if (phase_ == Phase::kWaiting)
-      refuse(connection, "no rank can join, since no checkpoint can be written: " + problem);
-  }
 }
 
 void Coordinator::Machine::checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now) {

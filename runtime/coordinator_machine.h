@@ -54,13 +54,13 @@ class Coordinator::Machine {
     kGathering,   // until all expected ranks are ready
     kTraining,    // a step is ordered; votes come in
     kEvaluating,  // an evaluation is
-    kWaiting,     // for a checkpoint, before the end or before ranks join
+    kWaiting,     // for a checkpoint, before the end
     kWriting,     // the result is written
     kFencing,     // a member was lost; survivors report
     kFinished,
   };
   // What follows when nothing is in hand.
-  struct Admit {};  // a new view with those that are ready
+  struct Admit {};  // a new view, with those that are ready
   struct Leave {};  // the run was stopped, and the checkpoint is there
   using Next = std::variant<Order, Admit, Leave>;
 
@@ -106,9 +106,15 @@ class Coordinator::Machine {
   void fence(const std::string& reason);
   void install_when_all_have_reported();
   std::vector<Connection> survivors() const;
-  // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included.
+  // With `load`, from the newest checkpoint; else from what the members have, the uncommitted step included. Those that
+  // are ready come in.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
   bool has_enough_ranks() const;
+  // Ranks are ready, and there is work for them.
+  bool can_admit() const;
+  Placement placement_in(const View& view) const;
+  // The state is held by the placement of the view as it is.
+  void settle_residency();
   void wait_for_others(const std::string& too_few, const std::string& because);
   void end_short(const std::string& reason);
   void end_if_nobody_can_come();
@@ -119,12 +125,15 @@ class Coordinator::Machine {
   // ---- in the place of one that died (coordinator_takeover.cpp)
   // The course of the run as the journal has it.
   struct Replayed {
-    Stamp left = {};  // of the view that the ranks have
+    std::map<Rank, Connection> members = {};  // that have come back
+    Residency residency = {};                 // of them
     RunCourse course = {};
     Committed last = {};
     std::optional<EvaluationDone> evaluation = {};  // of the last step
     std::int64_t best_before = -1;
   };
+  // It was in the last view, or in the one by whose placement the state is held.
+  bool may_hold_state(const Member& member) const;
   // Those that have not come back are lost.
   void give_up_awaited();
   void take_over_when_all_are_back();
@@ -137,7 +146,7 @@ class Coordinator::Machine {
   void attach(Connection from, Connection before, const Rejoin& message);
 
   // ---- steps (coordinator_steps.cpp)
-  // `may_admit`: no work would be lost by letting ranks join now.
+  // `may_admit`: nothing is in hand, and a view may begin for those that are ready.
   Next next(bool may_admit = true);
   void do_next();
   // Sets the phase and what is awaited.
@@ -181,7 +190,6 @@ class Coordinator::Machine {
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
   std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
-  bool all_are_back_ = true;               // none of them was given up
   std::set<Rank> left_out_;                // they are lost, and nobody starts them again
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
@@ -192,7 +200,8 @@ class Coordinator::Machine {
   std::vector<Connection> connections_;  // of the view's members, by index; 0: lost
   std::size_t live_ = 0;                 // of them
   Placement placement_;
-  Residency residency_;
+  View resident_in_;        // by whose placement its members hold the state
+  Residency residency_;     // those of them that are still there
   bool has_voted_ = false;  // in this view: every holder of the placement has its chunks
   bool is_loaded_ = false;  // since the last load: what the members say of their state is of this generation
 

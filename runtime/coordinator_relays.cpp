@@ -27,12 +27,13 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
   journal("reconnected", runtime::say("rank ", rank, " has connected anew"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
   give_up(snapshots_.that_miss(rank), runtime::say("word of rank ", rank, "'s shard may be lost"));
-  if (message.stamp != view_.stamp) {
-    effects_.push_back(Tell{{from}, told_view_});
-  } else if (message.committed + 1 == course_.done) {
-    told_commit_.stamp = stamp_;
+  // It may have missed a commit and the view that began with ranks coming in at once after it.
+  if (message.stamp.view == resident_in_.stamp.view && message.committed + 1 == course_.done) {
+    told_commit_.stamp = message.stamp;
+    told_commit_.stamp.term = stamp_.term;
     effects_.push_back(Tell{{from}, told_commit_});
   }
+  if (message.stamp != peer.in) effects_.push_back(Tell{{from}, told_view_});
   if (phase_ == Phase::kWriting) {
     if (peer.index == view_.writer()) effects_.push_back(Tell{{from}, Proceed{stamp_, order_}});
   } else if (phase_ == Phase::kFencing) {

@@ -5,6 +5,7 @@
 
 #include "runtime/coordinator_machine.h"
 #include "runtime/error.h"
+#include "runtime/rank_names.h"
 
 namespace cadre::runtime {
 namespace {
@@ -38,24 +39,21 @@ std::vector<Connection> Coordinator::Machine::members() const {
 Coordinator::Machine::Next Coordinator::Machine::next(bool may_admit) {
   const Workload& workload = *roll_.workload();
   const std::uint64_t done = course_.done;
+  // First of all: what is due is then ordered in the new view.
+  if (may_admit && can_admit()) return Admit{};
   if (evaluation_is_due(options_.policy, workload, course_)) return Order{.kind = Order::Kind::kEvaluate, .step = done};
 
   const bool end = is_at_end(options_.policy, workload, course_);
-  const bool admits = may_admit && !end && !stopping_ && roll_.ready_count() > 0;
   std::string reason = reason_to_save(options_.policy, workload, course_);
-  if (reason.empty() && done > 0) {
-    reason = stopping_ ? "stopped by " + *stopping_ : admits ? "a rank joins" : owed_snapshot_;
-  }
+  if (reason.empty() && done > 0) reason = stopping_ ? "stopped by " + *stopping_ : owed_snapshot_;
   Order order{.kind = Order::Kind::kWait, .step = done};
   if (!reason.empty() && !snapshots_.has(done)) {
     order.snapshot = true;
     order_snapshot(std::move(reason));
   }
-  const bool waits = admits ? snapshots_.is_under_way(done) : (end || stopping_) && !snapshots_.none_under_way();
-  if (waits) return order;
+  if ((end || stopping_) && !snapshots_.none_under_way()) return order;
   if (end) return order_of_result();
   if (stopping_) return Leave{};
-  if (admits && newest_course_.done == done) return Admit{};
   Order train = order_of_step();
   train.snapshot = order.snapshot;
   return train;
@@ -67,7 +65,9 @@ void Coordinator::Machine::do_next() {
     const bool waits_already = phase_ == Phase::kWaiting && order->kind == Order::Kind::kWait && !order->snapshot;
     if (!waits_already) proceed(*order);
   } else if (std::holds_alternative<Admit>(following)) {
-    install(members(), true, "a rank joins");
+    std::vector<Rank> joiners;
+    for (const Connection connection : roll_.ready_ones()) joiners.push_back(roll_.find(connection)->member.rank);
+    install(members(), false, names_of(joiners) + (joiners.size() == 1 ? " joins" : " join"));
   } else if (course_.done == newest_course_.done) {
     finish({RunOutcome::kStopped, *stopping_, course_.done, {}, {}});
   } else {
@@ -229,7 +229,7 @@ void Coordinator::Machine::commit(Committed committed) {
   connected_anew_ = false;
   slowest_step_ = std::max(slowest_step_, now_ - ordered_);
   is_loaded_ = true;
-  if (!std::exchange(has_voted_, true)) residency_ = residency_of(view_, placement_);
+  if (!std::exchange(has_voted_, true)) settle_residency();
   committed.stamp = stamp_;
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());

@@ -7,6 +7,12 @@
 
 namespace cadre::runtime {
 
+bool Coordinator::Machine::may_hold_state(const Member& member) const {
+  const auto awaited = awaited_.find(member.rank);
+  if (awaited != awaited_.end() && awaited->second == member.incarnation) return true;
+  return options_.before.resident_in.has(member);
+}
+
 void Coordinator::Machine::give_up_awaited() {
   const double limit = std::chrono::duration<double>(options_.heartbeat_limit).count();
   for (auto at = awaited_.begin(); at != awaited_.end();) {
@@ -18,7 +24,6 @@ void Coordinator::Machine::give_up_awaited() {
     const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
     journal("lost", reason, {{"rank", rank}, {"was_member", true}});
     say(reason + " to the coordinator, and is lost", true);
-    all_are_back_ = false;
     at = awaited_.erase(at);
   }
   take_over_when_all_are_back();
@@ -28,7 +33,6 @@ void Coordinator::Machine::take_over_when_all_are_back() {
   const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
   if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
   if (roll_.ready_count() >= options_.min_ranks) return begin_with_ready_ones();
-  all_are_back_ = false;  // whoever comes loads
   wait_for_others(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
                                " ranks have come back to the coordinator and ", options_.min_ranks, " are needed"),
                   "");
@@ -40,33 +44,42 @@ void Coordinator::Machine::take_over() {
   if (replayed) go_on_as(std::move(*replayed));
   say(runtime::say(reason, "; going on from step ", course_.done, " of ", roll_.workload()->total_steps), true);
   if (replayed) return fence(reason);
-  short_since_.reset();
   // What was done since is done again, to the same bits.
   ++stamp_.generation;
   journal("rollback", reason);
   install(roll_.ready_ones(), true, reason);
 }
 
-// From the newest checkpoint to the last commit of the journal. Nothing where the ranks' state is not surely that of
-// this commit, where a checkpoint on the way was lost with the coordinator, and where nothing would be gained.
+// From the newest checkpoint to the last commit of the journal. Nothing where the ranks that have come back do not
+// surely hold all state of this commit between them, where a checkpoint on the way was lost with the coordinator, and
+// where nothing would be gained.
 std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() const {
   const TermHistory& before = options_.before;
-  const bool has_state = before.view_is_whole && before.is_settled && (before.view_loads || before.view_commits);
-  if (!options_.keep_state || !all_are_back_ || !has_state || before.commits.empty()) return std::nullopt;
-  std::optional<Stamp> left;
+  const View& resident_in = before.resident_in;
+  const bool has_state = before.is_settled && resident_in.size() > 0;
+  if (!options_.keep_state || !has_state || before.commits.empty()) return std::nullopt;
+  Replayed replayed{.course = course_};
+  replayed.residency = residency_of(resident_in, placement_in(resident_in));
   std::uint64_t committed = 0;
+  for (const Member& member : resident_in.members) {
+    const auto connection = roll_.connection_of(member);
+    if (!connection || !roll_.is_ready(member.rank)) {
+      remove_holder(replayed.residency, member.rank);
+      continue;
+    }
+    const Peer& peer = roll_.peers().at(*connection);
+    if (peer.in.generation != before.generation || peer.in.view < resident_in.stamp.view) return std::nullopt;
+    committed = std::max(committed, peer.committed);
+    replayed.members.emplace(member.rank, *connection);
+  }
+  if (has_orphan(replayed.residency)) return std::nullopt;
+  // Who came in after the last commit.
   for (const auto& [rank, incarnation] : awaited_) {
     const auto connection = roll_.connection_of({.rank = rank, .incarnation = incarnation});
-    if (!connection) return std::nullopt;  // another process has its number
-    const Peer& peer = roll_.peers().at(*connection);
-    if (left && *left != peer.left) return std::nullopt;
-    left = peer.left;
-    committed = std::max(committed, peer.committed);
+    if (connection) replayed.members.emplace(rank, *connection);
   }
-  if (left->generation != before.generation || left->view != before.view) return std::nullopt;
 
   const Workload& workload = *roll_.workload();
-  Replayed replayed{.left = *left, .course = course_};
   RunCourse& course = replayed.course;
   // That of the seeded start is in no checkpoint.
   const auto first = before.evaluations.find(course.done);
@@ -97,25 +110,34 @@ std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() con
 
 // As if this coordinator had been there all the time; the fence that follows finds out what each rank has in hand.
 void Coordinator::Machine::go_on_as(Replayed replayed) {
-  view_ = {replayed.left, {}};
+  view_ = {{stamp_.term, options_.before.generation, options_.before.view}, {}};
   connections_.clear();
-  for (const auto& [rank, incarnation] : awaited_) {
-    connections_.push_back(*roll_.connection_of({.rank = rank, .incarnation = incarnation}));
-    view_.members.push_back(roll_.find(connections_.back())->member);
+  std::vector<Connection> have_voted;  // on the last commit, of which some may not have heard
+  for (const auto& [rank, connection] : replayed.members) {
+    const Peer& peer = *roll_.find(connection);
+    connections_.push_back(connection);
+    view_.members.push_back(peer.member);
+    if (peer.in.view == options_.before.resident_in.stamp.view) have_voted.push_back(connection);
   }
   live_ = connections_.size();
+  if (live_ >= options_.min_ranks) {
+    short_since_.reset();
+  } else if (!short_since_) {
+    short_since_ = now_;
+  }
   roll_.admit(connections_);
-  placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
-  residency_ = residency_of(view_, placement_);
-  has_voted_ = options_.before.view_commits;
+  placement_ = placement_in(view_);
+  resident_in_ = options_.before.resident_in;
+  residency_ = std::move(replayed.residency);
   is_loaded_ = true;
   course_ = replayed.course;
   told_commit_ = commit_of(replayed.last);
+  told_commit_.stamp.view = resident_in_.stamp.view;
   if (replayed.evaluation && replayed.evaluation->best) best_before_ = replayed.best_before;
 
   // Of what came last the records may have nothing, and the ranks have not heard.
   effects_.push_back(Recovered{course_.done - 1, replayed.last.compute_seconds + replayed.last.exchange_seconds});
-  if (has_voted_) effects_.push_back(Tell{members(), told_commit_});
+  if (!have_voted.empty()) effects_.push_back(Tell{std::move(have_voted), told_commit_});
   effects_.push_back(std::move(replayed.last));
   if (replayed.evaluation) effects_.push_back(*replayed.evaluation);
 }

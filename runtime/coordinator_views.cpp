@@ -93,8 +93,7 @@ void Coordinator::Machine::check_limits() {
                              seconds(options_.join_limit), " s; look at the logs of ",
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
-  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait) {
-    if (has_enough_ranks()) return install_when_enough_are_back();
+  if (short_since_ && now_ - *short_since_ > options_.rejoin_wait && !has_enough_ranks()) {
     return end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
                                   " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"));
   }
@@ -188,10 +187,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   journal("lost", runtime::say("rank ", rank, ": ", reason),
           {{"rank", rank}, {"was_member", peer.is == Peer::Is::kMember}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
-  if (peer.is != Peer::Is::kMember) {
-    if (short_since_) install_when_enough_are_back();  // it may have been waited for
-    return;
-  }
+  if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
   complaints_.forget(rank);
@@ -279,29 +275,39 @@ void Coordinator::Machine::install_when_enough_are_back() {
   install_when_all_have_reported();
 }
 
-// Who is on its way is waited for too, since each that comes later costs a checkpoint.
 bool Coordinator::Machine::has_enough_ranks() const {
-  if (!short_since_) return true;
-  const auto loads = [](const auto& one) { return one.second.is == Peer::Is::kJoined; };
-  const bool may_wait = now_ - *short_since_ <= options_.rejoin_wait;
-  if (may_wait && std::any_of(roll_.peers().begin(), roll_.peers().end(), loads)) return false;
-  return live_ + roll_.ready_ones().size() >= options_.min_ranks;
+  return !short_since_ || live_ + roll_.ready_count() >= options_.min_ranks;
+}
+
+bool Coordinator::Machine::can_admit() const {
+  return !stopping_ && !must_go_back_ && roll_.ready_count() > 0 &&
+         !is_at_end(options_.policy, *roll_.workload(), course_);
+}
+
+Placement Coordinator::Machine::placement_in(const View& view) const {
+  return place(view, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+}
+
+void Coordinator::Machine::settle_residency() {
+  resident_in_ = view_;
+  residency_ = residency_of(view_, placement_);
 }
 
 bool Coordinator::Machine::can_keep_state() const {
-  // Who has come back where too few were left has no state.
-  if (!options_.keep_state || !is_loaded_ || short_since_ || must_go_back_ || has_orphan(residency_)) return false;
+  if (!options_.keep_state || !is_loaded_ || must_go_back_ || has_orphan(residency_)) return false;
   // A rank has each commit that was sent before its fence, though perhaps not the parameters of all owners.
-  return std::all_of(reports_.begin(), reports_.end(), [&](const std::optional<Report>& report) {
-    return !report || report->committed == course_.done || report->committed + 1 == course_.done;
-  });
+  for (std::size_t index = 0; index < reports_.size(); ++index) {
+    if (!reports_[index] || !resident_in_.has(view_.members[index])) continue;
+    const std::uint64_t committed = reports_[index]->committed;
+    if (committed != course_.done && committed + 1 != course_.done) return false;
+  }
+  return true;
 }
 
 void Coordinator::Machine::go_back(const std::string& reason) {
   give_up(snapshots_.that_miss(std::nullopt), "all ranks go back to the last checkpoint");
   owed_snapshot_.clear();
   must_go_back_ = false;
-  short_since_.reset();
   const std::uint64_t undone = course_.done - newest_course_.done;
   course_ = newest_course_;
   doubted_.reset();
@@ -312,55 +318,58 @@ void Coordinator::Machine::go_back(const std::string& reason) {
 }
 
 void Coordinator::Machine::install(const std::vector<Connection>& stay, bool load, const std::string& reason) {
-  // By rank; those that are ready come in where all load, since nobody sends them what they lack.
   std::vector<Connection> connections = stay;
-  if (load) {
+  // With too few left nothing goes on without the others.
+  if (load || short_since_ || can_admit()) {
     for (const Connection connection : roll_.ready_ones()) connections.push_back(connection);
   }
+  short_since_.reset();
   const auto rank_of = [&](Connection connection) { return roll_.find(connection)->member.rank; };
   std::sort(connections.begin(), connections.end(),
             [&](Connection a, Connection b) { return rank_of(a) < rank_of(b); });
   connections.erase(std::unique(connections.begin(), connections.end()), connections.end());
 
-  // Reports in the order of the new view.
+  // After a fence, in the order of the new view; who comes in has nothing in hand.
   std::vector<Report> reports;
-  if (!load) {
-    for (std::optional<Report>& report : reports_) {
-      if (report) reports.push_back(std::move(*report));
-    }
+  for (const Connection connection : reports_.empty() ? std::vector<Connection>{} : connections) {
+    const Peer& peer = *roll_.find(connection);
+    std::optional<Report> said;
+    if (peer.is == Peer::Is::kMember) said = std::move(reports_[peer.index]);
+    reports.push_back(said.value_or(Report{}));
   }
+  reports_.clear();
   ++stamp_.view;
   view_ = {stamp_, {}};
   for (const Connection connection : connections) view_.members.push_back(roll_.find(connection)->member);
   connections_ = connections;
   live_ = connections.size();
   roll_.admit(connections);
-  placement_ = place(view_, ChunkSpace{roll_.workload()->elements}.count(), options_.policy.state_copies);
+  for (const Connection connection : connections) roll_.find(connection)->in = stamp_;
+  placement_ = placement_in(view_);
   has_voted_ = false;
   if (load) {
-    residency_ = residency_of(view_, placement_);
+    settle_residency();
     is_loaded_ = false;
   }
+  complaints_.clear();
   boost::json::array present;
   for (const Member& member : view_.members) present.push_back(as_json(member));
   journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason),
           {{"members", std::move(present)}, {"load", load}});
 
-  const Next following = next(load);
+  const Next following = next(false);
   const Order* order = std::get_if<Order>(&following);
   if (order == nullptr) {
     CADRE_CHECK(std::holds_alternative<Leave>(following), "ranks are admitted to a view that is not there yet");
     return do_next();
   }
-  NewView message{view_, load, load ? newest_folder_ : "", options_.policy.state_copies, *order};
+  NewView message{view_, load, load ? newest_folder_ : "", load ? View{} : resident_in_, options_.policy.state_copies,
+                  *order};
   Salvage salvaged;
   // In rounds nobody keeps a node, in an audit nobody may: all is dealt out anew.
   const bool keeps_nodes = !options_.policy.in_rounds && !order->audit;
-  if (!load && order->kind == Order::Kind::kTrain && keeps_nodes) {
+  if (!load && !reports.empty() && order->kind == Order::Kind::kTrain && keeps_nodes) {
     salvaged = salvage(order->step, roll_.workload()->micro_batches_of(order->step), view_, reports);
-    for (Kept& kept : salvaged.kept) {
-      kept.from.view = votes_.view_of(order->step, kept.from.micro_batch, kept.from.rank).value_or(kept.from.view);
-    }
     message.order.shares = std::move(salvaged.shares);
   }
   begin(message.order);

@@ -13,6 +13,11 @@ std::optional<std::size_t> View::index_of(Rank rank) const {
   return static_cast<std::size_t>(at - members.begin());
 }
 
+bool View::has(const Member& member) const {
+  const std::optional<std::size_t> index = index_of(member.rank);
+  return index && members[*index].incarnation == member.incarnation;
+}
+
 std::size_t View::writer() const {
   const auto at =
       std::find_if(members.begin(), members.end(), [](const Member& member) { return member.shares_folder; });

@@ -52,6 +52,8 @@ struct View {
   std::size_t size() const { return members.size(); }
   // Position of `rank` among the members: its number in the view's communicator.
   std::optional<std::size_t> index_of(Rank rank) const;
+  // This incarnation of it.
+  bool has(const Member& member) const;
   // The position of the member that writes the result: the first that shares the run's folder, or else the first.
   std::size_t writer() const;
   bool operator==(const View&) const = default;

@@ -34,6 +34,7 @@ struct MicroBatchResult {
   double loss_sum = 0;  // over its trained tokens
   std::uint64_t tokens = 0, trained_tokens = 0;
   std::vector<std::uint32_t> samples = {};  // rows of the dataset
+  std::uint64_t view = 0;                   // in which it was computed
   bool operator==(const MicroBatchResult&) const = default;
 };
 
@@ -211,9 +212,10 @@ struct Fence {
 struct NewView {
   View view = {};
   // The checkpoint's folder to load before the order, empty: the seeded start. Only where `load` is true; otherwise
-  // the members go on from what they have.
+  // chunks move from those members that hold them by the placement of `resident_in`, an earlier view.
   bool load = false;
   std::string checkpoint = {};
+  View resident_in = {};
   std::uint32_t state_copies = 2;
   Order order = {};
   bool operator==(const NewView&) const = default;

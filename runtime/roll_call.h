@@ -15,15 +15,14 @@ namespace cadre::runtime {
 struct Peer {
   enum class Is { kConnected, kJoined, kReady, kMember } is = Is::kConnected;
   Member member = {};
-  std::uint32_t index = 0;    // in the view, of a member
-  TimePoint heard = {};       // the last message
-  TimePoint progressed = {};  // the last that was work, of a member
-  bool has_reported = false;  // since the fence
-  bool is_detached = false;   // its relay is gone, and it has not connected anew
-  bool has_gap = false;       // it has, and what it says of its work may lack what was lost: until the next view
-  // When it rejoined: of its view, and the updates that it had.
-  Stamp left = {};
-  std::uint64_t committed = 0;
+  std::uint32_t index = 0;      // in the view, of a member
+  TimePoint heard = {};         // the last message
+  TimePoint progressed = {};    // the last that was work, of a member
+  bool has_reported = false;    // since the fence
+  bool is_detached = false;     // its relay is gone, and it has not connected anew
+  bool has_gap = false;         // it has, and what it says of its work may lack what was lost: until the next view
+  Stamp in = {};                // the view that it is in, as it has said or is told; 0: none yet
+  std::uint64_t committed = 0;  // updates that it had when it rejoined
 };
 
 class RollCall {

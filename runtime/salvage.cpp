@@ -54,8 +54,8 @@ Salvage salvage(std::uint64_t step, std::uint32_t micro_batches, const View& vie
       result.shares[member].held.push_back(node);
       for (std::uint32_t leaf = node.begin; leaf < node.end; ++leaf) {
         taken[leaf] = true;
-        result.kept.push_back(
-            {member, {leaf, view.members[member].rank, report.stamp.view, {}}, std::move(*leaves.at(leaf))});
+        MicroBatchResult& kept = *leaves.at(leaf);
+        result.kept.push_back({member, {leaf, view.members[member].rank, kept.view, {}}, std::move(kept)});
       }
     }
   }

@@ -175,12 +175,6 @@ Committed StepVotes::outcome() {
   return outcome;
 }
 
-std::optional<std::uint64_t> StepVotes::view_of(std::uint64_t step, std::uint32_t micro_batch, Rank rank) const {
-  if (step != step_ || micro_batch >= results_.size()) return std::nullopt;
-  const Result& result = results_[micro_batch];
-  return result.in && result.rank == rank ? std::optional(result.view) : std::nullopt;
-}
-
 double clip_scale_of(double norm, double max_norm) {
   if (max_norm <= 0) return 1;
   return std::min(1.0, max_norm / (norm + 1e-6));

@@ -76,9 +76,6 @@ class StepVotes {
   // Everything but stamp, epoch, clip scale and window. Takes the samples along.
   Committed outcome();
 
-  // In which view `rank` computed a micro-batch of `step`; nothing where its result is not in.
-  std::optional<std::uint64_t> view_of(std::uint64_t step, std::uint32_t micro_batch, Rank rank) const;
-
  private:
   struct Result {
     MicroBatchResult values;

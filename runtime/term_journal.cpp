@@ -255,8 +255,8 @@ void TermHistory::take(const boost::json::object& entry) {
     std::string of = text(entry, "launch");
     if (of != launch) {
       members.clear();
+      last_view = resident_in = {};
       left_out.clear();
-      view_is_whole = false;
       commits.clear();
       evaluations.clear();
       end.reset();
@@ -264,7 +264,8 @@ void TermHistory::take(const boost::json::object& entry) {
     launch = std::move(of);
   } else if (event == "commit") {
     committed = step;
-    is_settled = view_commits = true;
+    is_settled = true;
+    if (resident_in.stamp != last_view.stamp) resident_in = last_view;
     if (!commits.empty()) commits.rbegin()->second.micro_batches.clear();
     commits.insert_or_assign(step, commit_of(entry, step));
   } else if (event == "rollback") {
@@ -284,7 +285,7 @@ void TermHistory::take(const boost::json::object& entry) {
   } else if (event == "succeeded" || event == "stopped" || event == "failed") {
     end = end_of(entry, event, step);
   } else if (event == "lost") {
-    if (members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank))) > 0) view_is_whole = false;
+    members.erase(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "left_out") {
     left_out.insert(static_cast<Rank>(number(entry, "rank", kAnyRank)));
   } else if (event == "joined") {
@@ -293,16 +294,22 @@ void TermHistory::take(const boost::json::object& entry) {
     const boost::json::value* found = entry.if_contains("members");
     if (found == nullptr || !found->is_array()) return;
     members.clear();
-    const boost::json::value* load = entry.if_contains("load");
-    view_is_whole = true;
-    view_commits = false;
-    view_loads = load != nullptr && load->is_bool() && load->get_bool();
-    if (view_loads) is_settled = false;
+    last_view = {{0, number(entry, "generation", 0), number(entry, "view", 0)}, {}};
     for (const boost::json::value& member : found->get_array()) {
       if (!member.is_object()) continue;
       const std::uint64_t rank = number(member.get_object(), "rank", kAnyRank);
       const auto incarnation = static_cast<std::uint32_t>(number(member.get_object(), "incarnation", 0));
-      if (rank < kAnyRank) incarnations[static_cast<Rank>(rank)] = members[static_cast<Rank>(rank)] = incarnation;
+      if (rank >= kAnyRank) continue;
+      incarnations[static_cast<Rank>(rank)] = members[static_cast<Rank>(rank)] = incarnation;
+      last_view.members.push_back({.rank = static_cast<Rank>(rank),
+                                   .incarnation = incarnation,
+                                   .host = text(member.get_object(), "host"),
+                                   .island = static_cast<std::uint32_t>(number(member.get_object(), "island", 0))});
+    }
+    const boost::json::value* load = entry.if_contains("load");
+    if (load != nullptr && load->is_bool() && load->get_bool()) {
+      is_settled = false;
+      resident_in = last_view;
     }
   }
 }

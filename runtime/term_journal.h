@@ -58,8 +58,9 @@ struct TermHistory {
   std::map<Rank, std::uint32_t> members =
       {};                        // with incarnations: of the last view of `launch`, without those lost since
   std::set<Rank> left_out = {};  // of `launch`, that have not come back since
-  // Of the last view: none of its members was lost, it began with a load, it has committed.
-  bool view_is_whole = false, view_loads = false, view_commits = false;
+  // Of `launch`: the last view, and the one by whose placement the state is held, as `Machine::resident_in_`. Members
+  // without what placement does not need.
+  View last_view = {}, resident_in = {};
   bool is_settled = false;                          // something was decided since the last load
   std::map<std::uint64_t, Committed> commits = {};  // of `launch`, by step, as they count; the last with micro-batches
   std::map<std::uint64_t, double> evaluations = {};

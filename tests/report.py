@@ -2,13 +2,15 @@
 
 A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason", "seconds"}. Only Python's library.
 
-  report.py unittest RECORDS SUITE FOLDER     runs FOLDER's test_*.py and appends a record a test
+  report.py unittest RECORDS SUITE FOLDER [JOBS]  runs FOLDER's test_*.py, as many files at a time, and appends a record
+                                              a test
   report.py gtest RECORDS SUITE PROGRAM [KIND] runs a GoogleTest program and appends a record a test; its name tells the
                                               KIND of build: "asan", "tsan"
   report.py add RECORDS SUITE NAME OUTCOME [REASON]
   report.py summary RECORDS                   prints each skipped and each failed test, then the counts; 1 if one failed
 """
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -24,12 +26,12 @@ class Records:
     """Appends to a file line by line, so that what was found before a crash is kept."""
 
     def __init__(self, path, suite):
-        self._path = path
-        self._suite = suite
+        self.path = path
+        self.suite = suite
 
     def add(self, name, outcome, reason="", seconds=0.0):
-        line = {"suite": self._suite, "name": name, "outcome": outcome, "reason": reason, "seconds": round(seconds, 3)}
-        with open(self._path, "a", encoding="utf-8") as out:
+        line = {"suite": self.suite, "name": name, "outcome": outcome, "reason": reason, "seconds": round(seconds, 3)}
+        with open(self.path, "a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
 
 
@@ -106,11 +108,29 @@ class RecordingResult(unittest.TextTestResult):
             self._record(test, "passed")
 
 
-def run_unittest(records, folder):
-    if not any(name.startswith("test_") and name.endswith(".py") for name in os.listdir(folder)):
+def run_unittest(records, folder, jobs):
+    files = sorted(name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
+    if not files:
         records.add(folder, "skipped", "no tests yet")
         return
-    suite = unittest.TestLoader().discover(folder, pattern="test_*.py", top_level_dir=folder)
+    if jobs == 1 or len(files) == 1:
+        run_files(records, folder, "test_*.py")
+        return
+
+    def run_one(name):
+        """In a process of its own: unittest and what tests do to their process know no threads."""
+        ended = subprocess.run([sys.executable, __file__, "file", records.path, records.suite, folder, name],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+        print(f"-- {name}\n{ended.stdout}", end="", flush=True)
+        if ended.returncode != 0:
+            records.add(name, "failed", f"it ended with {ended.returncode}")
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run_one, files))
+
+
+def run_files(records, folder, pattern):
+    suite = unittest.TestLoader().discover(folder, pattern=pattern, top_level_dir=folder)
 
     def result(*args, **kwargs):
         return RecordingResult(*args, records=records, **kwargs)
@@ -190,7 +210,9 @@ def main(arguments):
         return summary(path)
     records = Records(path, rest[0])
     if command == "unittest":
-        run_unittest(records, rest[1])
+        run_unittest(records, rest[1], int(rest[2]) if len(rest) > 2 else 1)
+    elif command == "file":  # of unittest's FOLDER, by its name
+        run_files(records, rest[1], rest[2])
     elif command == "gtest":
         run_gtest(records, *rest[1:])
     elif command == "add":

@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly suites=(unit fuzz parity e2e faults cluster gpu bench)
 readonly default_suites=(unit fuzz parity e2e faults cluster gpu)
+readonly jobs=$(($(nproc) < 4 ? $(nproc) : 4))
 readonly fuzz_seconds=${CADRE_FUZZ_SECONDS:-20}
 
 chosen=() fault_options=()
@@ -73,14 +74,16 @@ limited() {
   esac
 }
 
-# python_suite SECONDS SUITE: the test_*.py of tests/SUITE.
+# python_suite SECONDS SUITE [JOBS]: the test_*.py of tests/SUITE, as many files at a time.
 python_suite() {
   if [ -n "$(find "tests/$2" -maxdepth 1 -name 'test_*.py' 2>/dev/null)" ]; then
-    limited "$1" "$2" "tests/$2" .venv/bin/python tests/report.py unittest "$records" "$2" "tests/$2"
+    limited "$1" "$2" "tests/$2" .venv/bin/python tests/report.py unittest "$records" "$2" "tests/$2" "${3-1}"
   else
     record "$2" "tests/$2" skipped "no tests yet"
   fi
 }
+
+clang() { ./launch/setup.sh clang; }
 
 unit() {
   local program
@@ -89,6 +92,10 @@ unit() {
   done
   local sanitizer
   for sanitizer in asan tsan; do
+    if [ $sanitizer = asan ] && ! clang; then
+      record unit "build-asan" skipped "clang 16 with its sanitizers is not installed here and could not be"
+      continue
+    fi
     if ! ./launch/setup.sh "build-$sanitizer"; then
       record unit "build-$sanitizer" failed "it does not build"
       continue
@@ -101,39 +108,20 @@ unit() {
   limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks
 }
 
-# Each target for a short while, from the seeds in tests/fuzz/corpus/TARGET where there are some.
+# Each target for a short while.
 fuzz() {
-  if [ -z "$(find tests/fuzz -maxdepth 1 -name 'fuzz_*.cpp')" ]; then
-    record fuzz tests/fuzz skipped "no targets yet"
-    return
-  fi
-  if ! ./launch/setup.sh fuzz-packages; then
+  if ! clang; then
     record fuzz tests/fuzz skipped "clang 16 with its libFuzzer is not installed here and could not be"
     return
   fi
-  if ! ./launch/setup.sh build-fuzz; then
-    record fuzz build-fuzz failed "it does not build"
+  if ! ./launch/setup.sh build-asan; then
+    record fuzz build-asan failed "it does not build"
     return
   fi
-  local source target corpus code
-  for source in tests/fuzz/fuzz_*.cpp; do
-    target=$(basename "$source" .cpp)
-    corpus=.cache/fuzz/$target
-    mkdir -p "$corpus/found" "$corpus/crashes"
-    local seeds=()
-    [ ! -d "tests/fuzz/corpus/$target" ] || seeds=("tests/fuzz/corpus/$target")
-    code=0
-    bounded $((fuzz_seconds + 120)) "build-fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=10 \
-      -rss_limit_mb=2048 -artifact_prefix="$corpus/crashes/" "$corpus/found" "${seeds[@]}" \
-      >".cache/logs/$target.log" 2>&1 || code=$?
-    if [ $code = 0 ]; then
-      record fuzz "$target" passed
-      grep -a '^Done' ".cache/logs/$target.log" | sed "s/^/fuzz: $target: /"
-    else
-      grep -aE 'ERROR|runtime error|SUMMARY|Test unit written' ".cache/logs/$target.log" | head -n 12 >&2
-      record fuzz "$target" failed "it ended with $code; see .cache/logs/$target.log"
-    fi
-  done
+  local targets=(tests/fuzz/fuzz_*.cpp)
+  targets=("${targets[@]#tests/fuzz/}")
+  limited 900 fuzz tests/fuzz \
+    xargs -P "$jobs" -n 1 -a <(printf '%s\n' "${targets[@]%.cpp}") tests/fuzz/fuzz.sh "$records" "$fuzz_seconds"
 }
 
 parity() {
@@ -146,7 +134,8 @@ parity() {
   fi
 }
 
-e2e() { python_suite 1500 e2e; }
+# What waits for limits and processes that end fills the processors when something else runs beside it.
+e2e() { python_suite 1500 e2e "$jobs"; }
 
 # Each of its runs has a deadline of its own.
 faults() {

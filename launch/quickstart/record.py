@@ -22,7 +22,7 @@ import time
 # What is understood: text, \n, \r, clearing to the end of the line, and these graphic renditions.
 CONTROL = re.compile("\r|\n|\033\\[K|\033\\[([0-9;]*)m")
 UNFINISHED = re.compile("\033(\\[[0-9;]*)?$")
-STYLES = {"": "", "0": "", "1": "b", "1;36": "h", "1;32": "g", "2": "d"}
+STYLES = {"": "", "0": "", "1": "b", "1;36": "h", "1;31": "r", "1;32": "g", "2": "d"}
 
 # Pixels.
 FONT, CELL, LINE, MARGIN, TITLE_BAR = 14, 8.4, 18, 16, 34
@@ -188,7 +188,7 @@ def picture(tape, columns, rows, seconds, title):
 text{{font:{FONT}px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace;fill:#d5d8de;white-space:pre}}
 #tape text,#tape{{animation:{total:.2f}s step-end infinite}}
 #tape{{animation-name:tape}}
-.o{{opacity:0}}.b{{font-weight:bold}}.h{{font-weight:bold;fill:#6cc4e8}}.g{{font-weight:bold;fill:#8fd18f}}.d{{fill:#8b919c}}
+.o{{opacity:0}}.b{{font-weight:bold}}.h{{font-weight:bold;fill:#6cc4e8}}.r{{font-weight:bold;fill:#e0655c}}.g{{font-weight:bold;fill:#8fd18f}}.d{{fill:#8b919c}}
 @keyframes tape{{{''.join(moves)}}}
 {os.linesep.join(shown)}
 @media (prefers-reduced-motion:reduce){{#tape text,#tape{{animation:none}}}}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demonstration: a small base model from nothing and a LoRA on top of it, each by two ranks, and both asked the same
 # questions.
-# Writes outputs/quickstart anew. Takes about a minute on two cores.
+# Writes outputs/quickstart anew. Takes about a minute on two cores. --base-only stops before the LoRA.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -22,6 +22,8 @@ say "1/4  writing letters to a help desk, and making a tokenizer from them"
 
 say "2/4  training a small base model on letters and replies, from nothing, on $ranks ranks"
 "$cadre" train configs/quickstart/base.yaml --ranks $ranks
+
+[ "${1:-}" != --base-only ] || exit 0
 
 say "3/4  fine-tuning it with LoRA on $ranks ranks: which team is a letter for?"
 "$cadre" train configs/quickstart/lora.yaml --ranks $ranks

@@ -72,6 +72,16 @@ class Report(unittest.TestCase):
         self.assertNotIn("test_none", outcomes)
         self.assertEqual(("failed", "ValueError: late"), outcomes["test_teardown"])
 
+    def test_files_beside_each_other(self):
+        tests = self.folder / "suite"
+        tests.mkdir()
+        body = "import os, unittest\nclass T(unittest.TestCase):\n    def test_{0}(self): {1}\n"
+        for name, what in (("good", "pass"), ("bad", "self.fail('it')"), ("crash", "os._exit(3)")):
+            (tests / f"test_{name}.py").write_text(body.format(name, what))
+        self.report("unittest", self.records, "suite", tests, "2")
+        self.assertEqual({"test_good": ("passed", ""), "test_bad": ("failed", "AssertionError: it"),
+                          "py": ("failed", "it ended with 3")}, self.outcomes())
+
     def test_fixture_and_import_failures_are_failures(self):
         outcomes = self.run_tests("""
             import unittest

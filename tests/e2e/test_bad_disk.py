@@ -12,7 +12,7 @@ import unittest
 import tiny_base
 from bad_input import Table, install
 from program import (DONE, FAILED, USER_MUST_MEND, Live, cadre, checkpoints, losses, read_json, read_lines, sha256,
-                     write_config)
+                     wait_until, write_config)
 from tiny_base import full, lora
 
 table = Table()
@@ -180,16 +180,19 @@ class SmallDiskTest(unittest.TestCase):
         with mounted(self.folder / "full-at-the-stop", "size=1m") as disk:
             run = disk / "run"
             config = write_config(self.folder / "full-at-the-stop.yaml", **full(
-                self.base, run, self.rows, global_batch_size=96, max_steps=6))
-            with Live("train", config) as live:
-                live.wait_for_line(r"step 1/")
-                live.send(signal.SIGSTOP)
-                os.waitpid(live.process.pid, os.WUNTRACED)
+                self.base, run, self.rows, global_batch_size=96, max_steps=6, heartbeat_limit=600))
+            marks = self.folder / "marks"
+            marks.mkdir()
+            # A rank waits in the third step until there is no space.
+            points = {"CADRE_FAILPOINTS": f"marks={marks};forward@2/0=stop"}
+            with Live("train", config, environment=points) as live:
+                wait_until(lambda: (marks / "forward@2.0").exists())
                 with contextlib.suppress(OSError), open(disk / "other", "wb", buffering=0) as out:
                     for _ in range(250 - 40):  # leaves 160 KB for the records
                         out.write(b"x" * 4096)
                 live.send(signal.SIGTERM)
-                live.send(signal.SIGCONT)
+                wait_until(lambda: "SIGTERM" in (run / "logs" / "launcher.log").read_text())
+                os.kill(int((marks / "forward@2.0").read_text()), signal.SIGCONT)
                 ended = live.end()
             self.assertEqual(ended.code, FAILED, ended.err)
             self.assertIn("stopped by SIGTERM, and the checkpoint could not be written", ended.err)

@@ -1,4 +1,4 @@
-"""A lost rank is started again, comes back and takes its share; one that is lost again and again is left out; with too
+"""A lost rank is started again, comes back without a reload and takes its share; one that is lost again and again is left out; with too
 few the run ends, and goes on where it was when it is started again."""
 
 import contextlib
@@ -45,28 +45,41 @@ class ReturnTest(InFolder):
     def events(self, run, name):
         return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
 
+    def check_nothing_was_done_again(self, run, members):
+        """Nobody loads but at the start, and for those that come in nothing is written."""
+        views = self.events(run, "view")
+        self.assertEqual([len(view["members"]) for view in views], members)
+        self.assertEqual([view["load"] for view in views], [True] + [False] * (len(members) - 1))
+        self.assertEqual(self.events(run, "rollback"), [])
+        self.assertEqual([line["step"] for line in self.events(run, "checkpoint")], [STEPS])
+        self.check_bits(run)
+
     def test_killed_rank_returns(self):
         config, run = self.config("killed")
-
-        def views():
-            return self.events(run, "view")
-
         with Live("train", config, "--ranks", 3) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
-            before = {member["rank"]: member["pid"] for member in views()[0]["members"]}
+            before = {member["rank"]: member["pid"] for member in self.events(run, "view")[0]["members"]}
             os.kill(before[1], signal.SIGKILL)
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
-        self.assertEqual([len(view["members"]) for view in views()], [3, 2, 3])
-        last = views()[-1]
-        back = next(member for member in last["members"] if member["rank"] == 1)
+        self.check_nothing_was_done_again(run, [3, 2, 3])
+        back = next(member for member in self.events(run, "view")[-1]["members"] if member["rank"] == 1)
         self.assertNotEqual(back["pid"], before[1])
         self.assertEqual(back["incarnation"], 2)
         late = read_lines(run / "ledger.jsonl")[-1]
         self.assertEqual({part["rank"] for part in late["micro_batches"]}, {0, 1, 2})
-        self.check_bits(run)
         log = (run / "logs" / "launcher.log").read_text()
         self.assertIn("rank 1 is started again in 1 s", log)
+
+    def test_killed_again_while_it_comes_in(self):
+        config, run = self.config("again")
+        marks = self.folder / "marks"
+        marks.mkdir()
+        points = {"CADRE_FAILPOINTS": f"marks={marks};exchange@2/1=kill;move@*/1=kill"}
+        ended = cadre("train", config, "--ranks", 3, "--restart_ms", 10, environment=points)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(len(list(marks.iterdir())), 2)
+        self.check_nothing_was_done_again(run, [3, 2, 3, 2, 3])
 
     def lose_all(self, name, ranks):
         config, run = self.config(name, **FEW)

@@ -78,11 +78,14 @@ class StatusTest(InFolder):
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertIn(f"rank {victim} is lost", ended.err)
+        self.assertEqual([line["rank"] for line in read_lines(run / "journal.jsonl") if line["event"] == "lost"], [victim])
         found = status(run)
+        came_back = found["view"] > 2  # a slow machine has the time for it
         self.assertEqual([rank["state"] for rank in found["ranks"]],
-                         ["lost" if rank == victim else "drained" for rank in range(3)])
-        self.assertEqual(found["view"], 2)
-        self.assertEqual(len({line["rank"] for line in read_lines(run / "ledger.jsonl")[-1]["micro_batches"]}), 2)
+                         ["lost" if rank == victim and not came_back else "drained" for rank in range(3)])
+        for line in read_lines(run / "ledger.jsonl"):
+            if line["view"] == 2:
+                self.assertNotIn(victim, [part["rank"] for part in line["micro_batches"] if part["view"] == 2])
         self.check_whole(run)
         return run
 

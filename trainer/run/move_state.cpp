@@ -13,10 +13,7 @@ std::vector<std::uint32_t> holders_left(const Residency& residency, const runtim
   std::vector<std::uint32_t> left;
   for (const std::uint32_t holder : residency.placement.holders.at(chunk)) {
     const runtime::Member& member = residency.view.members.at(holder);
-    const std::optional<std::size_t> index = view.index_of(member.rank);
-    if (index && view.members[*index].incarnation == member.incarnation) {
-      left.push_back(static_cast<std::uint32_t>(*index));
-    }
+    if (view.has(member)) left.push_back(static_cast<std::uint32_t>(*view.index_of(member.rank)));
   }
   return left;
 }

@@ -84,6 +84,7 @@ void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
        .step = static_cast<std::uint32_t>(step_),
        .lora_dropout = state_.config.lora_dropout,
        .checkpointing = state_.config.gradient_checkpointing});
+  result.view = work.parts.view.stamp.view;
   compute_seconds_ += seconds_since(begin);
   reach(Failpoint::kBackward, step_);
   work.tell(runtime::Progress{.stamp = work.parts.view.stamp, .step = step_, .result = result});

@@ -18,6 +18,8 @@ struct Worker::Place {
   std::uint32_t self = 0;
   runtime::Placement placement;
   std::unique_ptr<comm::Communicator> communicator;
+  bool has_committed = false;   // and what the view took away is forgotten
+  bool has_parameters = false;  // all of them, after committed_ updates
 };
 
 Worker::Worker(WorkerOptions options)
@@ -117,6 +119,8 @@ void Worker::load() {
 }
 
 void Worker::take_name(const runtime::Welcome& welcome) {
+  // It was given up meanwhile, and others have what it held.
+  if (place_ && welcome.incarnation != options_.self.incarnation) forget();
   options_.self.rank = welcome.rank;
   options_.self.incarnation = welcome.incarnation;
   options_.self.shares_folder = welcome.shares_folder;
@@ -127,7 +131,7 @@ void Worker::take_name(const runtime::Welcome& welcome) {
 void Worker::introduce() {
   rejoin_.self = options_.self;
   rejoin_.committed = committed_;
-  if (place_) rejoin_.stamp = place_->view.stamp;
+  rejoin_.stamp = place_ ? place_->view.stamp : runtime::Stamp{};
   control_.introduce(rejoin_);
 }
 
@@ -143,7 +147,11 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
                                      commit(m);
                                      return perform(m.next);
                                    },
-                                   [&](const runtime::Proceed& m) { return perform(m.next); },
+                                   [&](const runtime::Proceed& m) {
+                                     // What was told before the view broke: a new one follows.
+                                     const bool is_end = m.next.kind == runtime::Order::Kind::kEnd;
+                                     return is_end || (place_ && place_->has_parameters) ? perform(m.next) : true;
+                                   },
                                    [&](const runtime::Fence& m) {
                                      report(m);
                                      return true;
@@ -161,6 +169,7 @@ bool Worker::obey(const runtime::CoordinatorMessage& message) {
 
 void Worker::install(const runtime::NewView& message) {
   interruption_.watch(nullptr);
+  const bool is_new = place_ == nullptr;
   place_.reset();
   const auto self = message.view.index_of(options_.self.rank);
   CADRE_CHECK(self.has_value(), "a view without this rank");
@@ -170,12 +179,16 @@ void Worker::install(const runtime::NewView& message) {
   place->placement = runtime::place(message.view, state_->optimizer.chunks().count(), message.state_copies);
   place->communicator = transport_->communicator(message.view, options_.self.rank);
   place_ = std::move(place);
+  if (is_new && !message.load) {
+    // The others send it all.
+    committed_ = message.order.step;
+    is_at_start_ = false;
+  }
   introduce();
   interruption_.watch(place_->communicator.get());
 
-  if (!message.load) return go_on();
+  if (!message.load) return go_on(message);
   state_->optimizer.hold(chunks_here());
-  residency_ = {.view = place_->view, .placement = place_->placement};
   step_->reset();
   if (message.checkpoint.empty()) {
     start_over();
@@ -185,6 +198,7 @@ void Worker::install(const runtime::NewView& message) {
     load_state(checkpoint.folder(), checkpoint.manifest(), state_->decoder->parameters(), state_->optimizer);
   }
   committed_ = message.order.step;
+  place_->has_parameters = true;
   introduce();
 }
 
@@ -197,13 +211,35 @@ std::vector<std::uint64_t> Worker::chunks_here() const {
   return chunks;
 }
 
-// The survivors hold all state between them: who is to hold a chunk from now on gets it from one that does, and
-// everybody all parameters, since the view before may have ended while they were gathered.
-void Worker::go_on() {
+// The members hold all state between them: who is to hold a chunk from now on gets it from one that does, and everybody
+// all parameters, since the view before may have ended while they were gathered, and who is new has none of them.
+void Worker::go_on(const runtime::NewView& message) {
+  receive_chunks(message);
+  gather();
+}
+
+void Worker::gather() {
+  place_->has_parameters = false;
+  step_->gather(parts());
+  place_->has_parameters = true;
+}
+
+void Worker::receive_chunks(const runtime::NewView& message) {
+  const Span span(trace_.get(), "move", committed_);
   state_->optimizer.hold_also(chunks_here());
   reach(Failpoint::kMove, committed_);
-  move_state(residency_, parts(), state_->optimizer);
-  step_->gather(parts());
+  const std::uint64_t chunks = state_->optimizer.chunks().count();
+  const runtime::View& resident_in = message.resident_in;
+  move_state({.view = resident_in, .placement = runtime::place(resident_in, chunks, message.state_copies)}, parts(),
+             state_->optimizer);
+}
+
+void Worker::forget() {
+  interruption_.watch(nullptr);
+  place_.reset();
+  committed_ = 0;
+  state_->optimizer.hold({});
+  step_->reset();
 }
 
 void Worker::commit(const runtime::Commit& message) {
@@ -214,12 +250,9 @@ void Worker::commit(const runtime::Commit& message) {
   step_->apply(message);
   committed_ = message.step + 1;
   introduce();
-  if (!(residency_.view.stamp == place_->view.stamp)) {
-    // The first commit of a view: what it took away may go now.
-    state_->optimizer.keep_only(chunks_here());
-    residency_ = {.view = place_->view, .placement = place_->placement};
-  }
-  step_->gather(parts());
+  // All holders of the view have voted: what it took away may go now.
+  if (!std::exchange(place_->has_committed, true)) state_->optimizer.keep_only(chunks_here());
+  gather();
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.

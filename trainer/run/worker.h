@@ -54,7 +54,11 @@ class Worker {
   // False: the run is at its end.
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
-  void go_on();
+  void go_on(const runtime::NewView& message);
+  void receive_chunks(const runtime::NewView& message);
+  void gather();
+  // What an earlier incarnation of this rank had.
+  void forget();
   void commit(const runtime::Commit& message);
   std::vector<std::uint64_t> chunks_here() const;
   bool perform(const runtime::Order& order);
@@ -77,7 +81,6 @@ class Worker {
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Place> place_;
-  Residency residency_;
   std::uint64_t committed_ = 0;  // updates applied and gathered
   bool is_at_start_ = true;      // the parameters are the seeded ones
   runtime::Rejoin rejoin_;

@@ -283,35 +283,5 @@ TEST(CoordinatorRecovery, WhoDoesNotAnswerTheFenceIsLost) {
   EXPECT_THAT(world.warnings, Contains("rank 2 is lost: did not answer the fence within 60 s"));
 }
 
-TEST(CoordinatorRecovery, ARankThatComesBackIsAdmittedWithoutLosingAStep) {
-  SimulatedWorld world = world_of(3, true, 1);
-  bool killed = false;
-  world.run([&](SimulatedWorld& w) {
-    if (w.done() == 2 && !std::exchange(killed, true)) {
-      w.kill(1);
-      w.start_rank(1);
-    }
-  });
-  expect_success(world);
-  EXPECT_EQ(world.alive(), 3U);
-  EXPECT_EQ(world.commits.size(), kSteps);
-  EXPECT_EQ(world.commits.back().ranks, 3U);
-  EXPECT_EQ(world.coordinator().view().members[1].incarnation, 2U);
-}
-
-TEST(CoordinatorRecovery, WithoutACheckpointNobodyJoins) {
-  SimulatedWorld world = world_of(3, true, 1);
-  world.publishing = [](std::uint64_t) { return "the disk is full"; };
-  bool killed = false;
-  world.run([&](SimulatedWorld& w) {
-    if (w.done() == 2 && !std::exchange(killed, true)) {
-      w.kill(1);
-      w.start_rank(1);
-    }
-  });
-  expect_success(world);
-  EXPECT_EQ(world.commits.back().ranks, 2U);
-}
-
 }  // namespace
 }  // namespace cadre::runtime

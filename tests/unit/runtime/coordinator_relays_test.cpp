@@ -37,6 +37,34 @@ TEST(CoordinatorRelays, ARelayMayDieAtAnyPoint) {
   }
 }
 
+// With a commit and with the view that follows at once, since a rank comes in.
+TEST(CoordinatorRelays, ARelayMayDieWhileARankComesIn) {
+  std::size_t missed = 0;
+  for (std::size_t at = 0; at < 40; ++at) {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+      SCOPED_TRACE(testing::Message() << "the relay dies after " << at << " messages, seed " << seed);
+      SimulatedWorld world = world_of(4, true, seed);
+      std::size_t delivered = 0;
+      bool lost = false, back = false, died = false;
+      world.run([&](SimulatedWorld& w) {
+        if (w.done() == 2 && !std::exchange(lost, true)) w.kill(1);
+        if (w.done() == 3 && !std::exchange(back, true)) w.start_rank(1);
+        if (back && !died && !w.finished && delivered++ == at) {
+          died = true;
+          w.lose_relay({0, 2});
+        }
+        const SimulatedRank* behind = w.rank(0);
+        missed += died && behind != nullptr && behind->stamp != w.coordinator().view().stamp && behind->done < w.done();
+      });
+      expect_success(world);
+      EXPECT_EQ(world.commits.size(), kSteps);
+      EXPECT_TRUE(world.rollbacks.empty());
+      EXPECT_EQ(world.loads, 1U);
+    }
+  }
+  EXPECT_GT(missed, 0U) << "both";
+}
+
 // Together with a rank, and again before all are back.
 TEST(CoordinatorRelays, RelaysAndRanksMayDieOneAfterTheOther) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {

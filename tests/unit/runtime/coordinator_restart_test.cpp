@@ -171,8 +171,8 @@ TEST(CoordinatorTakesOver, ARankThatDoesNotComeBackIsLostThen) {
   EXPECT_EQ(world.coordinator().view().size(), 2U);
 }
 
-// It died with the coordinator, and the launcher has started it again.
-TEST(CoordinatorTakesOver, ANewProcessInTheDeadOnesPlaceLoads) {
+// It died with the coordinator, and the launcher has started it again: what it held others hold too.
+TEST(CoordinatorTakesOver, ANewProcessInTheDeadOnesPlaceComesIn) {
   SimulatedWorld world = world_of(3, true, 1);
   while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
   world.rank(2)->alive = false;
@@ -183,6 +183,62 @@ TEST(CoordinatorTakesOver, ANewProcessInTheDeadOnesPlaceLoads) {
   EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
   EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
   EXPECT_EQ(world.rank(2)->incarnation, 2U);
+  EXPECT_EQ(world.recoveries, 1U);
+  EXPECT_EQ(world.loads, 1U);
+  EXPECT_THAT(world.events, testing::Not(Contains(testing::StartsWith("rollback"))));
+}
+
+// Of a run without a checkpoint to go back to.
+SimulatedWorld world_without_checkpoints(std::uint64_t seed) {
+  CoordinatorOptions options = options_for(3, true);
+  options.policy = {.eval_every = 3, .max_grad_norm = 1};
+  SimulatedWorld world(options, workload_of(kSteps, 8), seed);
+  world.validation_loss = [](std::uint64_t step) { return 1.0 + static_cast<double>(step); };
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  return world;
+}
+
+TEST(CoordinatorTakesOver, WithAllStateButNotAllRanksNoStepIsDoneAgain) {
+  SimulatedWorld world = world_without_checkpoints(1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.rank(2)->alive = false;
+  world.restart_coordinator();
+  world.run();
+  world.pass(4s);
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.recoveries, 1U);
+  EXPECT_EQ(world.loads, 1U);
+  EXPECT_EQ(world.commits.back().ranks, 2U);
+}
+
+// Some may have heard of the last commit or of the view in which it comes in, and others not.
+TEST(CoordinatorTakesOver, AlsoWhileARankComesIn) {
+  std::size_t recoveries = 0;
+  constexpr std::size_t kEffects = 16, kSeeds = 24;  // the last step is not committed by then
+  for (std::size_t round = 0; round < kEffects * kSeeds; ++round) {
+    const std::size_t at = round / kSeeds;
+    SCOPED_TRACE(testing::Message() << "after " << at << " effects, seed " << round);
+    SimulatedWorld world = world_without_checkpoints(round);
+    bool happened = false;
+    world.run([&](SimulatedWorld& w) {
+      if (w.done() != 2 || std::exchange(happened, true)) return;
+      w.kill(1);
+      w.start_rank(1);
+      w.dies_in = at;
+    });
+    if (!world.finished) world.pass(4s);
+    world.run();
+    ASSERT_TRUE(world.finished.has_value());
+    EXPECT_EQ(world.finished->outcome, RunOutcome::kSucceeded) << world.finished->reason;
+    EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+    if (world.restarts == 0) continue;
+    recoveries += world.recoveries;
+    EXPECT_THAT(world.events, testing::Not(Contains(testing::StartsWith("rollback"))));
+    EXPECT_EQ(world.loads, 1U);
+  }
+  EXPECT_GT(recoveries, 200U);
 }
 
 // The seeded start has no checkpoint that would carry its validation loss.

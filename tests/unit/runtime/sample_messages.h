@@ -13,7 +13,7 @@ inline std::vector<MemberMessage> sample_member_messages() {
   const Stamp stamp{3, 1, ~std::uint64_t{0}};
   const Member member{7, 2, "node-ä", 4, -1, {{"10.0.0.1", 4711}, {"/tmp/socket", 0}, {"fe80::1", 65535}}};
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  const MicroBatchResult result{5, nan, 1024, 1000, {1, 2, 0xFFFFFFFF}};
+  const MicroBatchResult result{5, nan, 1024, 1000, {1, 2, 0xFFFFFFFF}, 9};
   return {
       Join{member},
       Join{},
@@ -47,7 +47,14 @@ inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
       Welcome{stamp, 3, 1, true, {{"10.0.0.1", 4711}}},
       Refused{"another workload"},
       Fence{stamp},
-      NewView{{stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}}, true, "checkpoint-4", 2, train},
+      NewView{
+          {stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}}, true, "checkpoint-4", {}, 2, train},
+      NewView{{stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}},
+              false,
+              "",
+              {{1, 0, 1}, {{0, 0, "a", 0, 1, {}}, {1, 1, "c", 1, 3, {{"127.0.0.1", 2}}}}},
+              2,
+              train},
       Commit{stamp, 4, false, std::numeric_limits<double>::quiet_NaN(), end},
       Proceed{stamp, train},
       FileAnswer{"no space left on device", std::uint64_t{1} << 40, std::string("a\0b", 3)},

@@ -111,6 +111,7 @@ class SimulatedWorld {
   std::uint64_t result_parameters = 0;
   std::optional<Rank> result_by;
   std::uint64_t computed = 0;       // micro-batches, in all
+  std::size_t loads = 0;            // views that began with one
   std::size_t restarts = 0;         // of the coordinator
   std::size_t recoveries = 0;       // of them, without going back to a checkpoint
   std::vector<std::string> orders;  // "train 3 snapshot", as the first member was given them
@@ -123,6 +124,7 @@ class SimulatedWorld {
   // The newest that is there and whole.
   CoordinatorOptions::Start find_checkpoint() const;
   void receive(SimulatedRank& rank, const CoordinatorMessage& message);
+  void receive_state(SimulatedRank& rank, const NewView& message);
   void obey(SimulatedRank& rank, const Order& order);
   void check(const Committed& committed);
 

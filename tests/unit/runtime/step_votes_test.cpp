@@ -94,7 +94,7 @@ TEST(Salvage, HoldsEveryMicroBatchOnce) {
   const View view = view_of(3);
   const auto results = [](std::initializer_list<std::uint32_t> indices) {
     std::vector<MicroBatchResult> all;
-    for (const std::uint32_t index : indices) all.push_back({index, 1, 2, 2, {}});
+    for (const std::uint32_t index : indices) all.push_back({index, 1, 2, 2, {}, 6});
     return all;
   };
   std::vector<Report> reports{
@@ -109,6 +109,7 @@ TEST(Salvage, HoldsEveryMicroBatchOnce) {
   EXPECT_EQ(salvaged.shares[1].compute, (std::vector<Range>{{6, 7}}));
   EXPECT_EQ(salvaged.shares[2].compute, (std::vector<Range>{{7, 8}}));
   EXPECT_EQ(salvaged.kept.size(), 5U);
+  EXPECT_EQ(salvaged.kept[0].from.view, 6U) << "a view before the one that is left";
 }
 
 }  // namespace

@@ -99,6 +99,40 @@ TEST(TermHistory, WhoIsThereIsKnownOfTheSameStartOnly) {
   EXPECT_EQ(history.launch, "two");
 }
 
+TEST(TermHistory, TheStateIsHeldInTheViewOfTheLastCommitOrLoad) {
+  TermHistory history;
+  const auto take_view = [&](std::uint64_t number, bool load) {
+    boost::json::object view = entry("view", 0);
+    view["view"] = number;
+    view["load"] = load;
+    view["members"] =
+        boost::json::array{{{"rank", 2}, {"incarnation", number}, {"host", "a host"}, {"island", 7}, {"pid", 4}}};
+    history.take(view);
+  };
+  const auto take_commit = [&](std::uint64_t number) {
+    boost::json::object commit = entry("commit", number);
+    commit["view"] = number;
+    history.take(commit);
+  };
+  take_view(1, true);
+  EXPECT_EQ(history.resident_in.stamp.view, 1U);
+  EXPECT_FALSE(history.is_settled);
+  take_commit(1);
+  EXPECT_TRUE(history.is_settled);
+  take_view(2, false);
+  EXPECT_EQ(history.resident_in.stamp.view, 1U) << "who came in may have nothing yet";
+  EXPECT_EQ(history.last_view.stamp.view, 2U);
+  take_commit(2);
+  EXPECT_EQ(history.resident_in, history.last_view);
+  const Member expected{.rank = 2, .incarnation = 2, .host = "a host", .island = 7};
+  EXPECT_THAT(history.resident_in.members, ElementsAre(expected));
+  take_view(3, true);
+  EXPECT_EQ(history.resident_in.stamp.view, 3U);
+  EXPECT_FALSE(history.is_settled);
+  history.take(term_of("another"));
+  EXPECT_EQ(history.resident_in.size(), 0U);
+}
+
 // The next start of the run goes on from a checkpoint before these commits, and must see that they need another
 // generation.
 TEST(TermHistory, ATermThatDiedBeforeItTookOverTakesNoCommitBack) {

@@ -106,11 +106,22 @@ void SimulatedRank::obey(const runtime::CoordinatorMessage& message) {
                               }
                             },
                             [&](const runtime::Commit& m) { commit(m); },
-                            [&](const runtime::Proceed& m) { perform(m.next); }, [](const runtime::FileAnswer&) {}},
+                            [&](const runtime::Proceed& m) {
+                              if (m.next.kind == Order::Kind::kEnd || (place_ && place_->has_parameters)) {
+                                perform(m.next);
+                              }
+                            },
+                            [](const runtime::FileAnswer&) {}},
              message);
 }
 
 void SimulatedRank::take_name(const runtime::Welcome& welcome) {
+  if (place_ && welcome.incarnation != self_.incarnation) {
+    is_watched_ = false;
+    place_.reset();
+    moments_.clear();
+    reset_step();
+  }
   self_.rank = welcome.rank;
   self_.incarnation = welcome.incarnation;
   introduce();
@@ -145,6 +156,12 @@ void SimulatedRank::install(const runtime::NewView& message) {
   cluster_.require(self && message.view.members[*self].pid == self_.pid,
                    [&] { return describe() + ": a view without this rank"; });
   if (!self) return;
+  if (!place_ && !message.load) {
+    committed_ = message.order.step;
+    is_rounded_ = false;
+    // Nothing but what the others send is right.
+    for (std::uint64_t& value : values_) value = 0;
+  }
   place_ = Place{.view = message.view,
                  .self = static_cast<std::uint32_t>(*self),
                  .placement = runtime::place(message.view, chunks(), message.state_copies)};
@@ -157,14 +174,12 @@ void SimulatedRank::install(const runtime::NewView& message) {
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     if (holds(chunk, place_->self)) moments_.emplace(chunk, 0);
   }
-  move_state([this, order = message.order] { gather([this, order] { perform(order); }); });
+  move_state(message, [this, order = message.order] { gather([this, order] { perform(order); }); });
 }
 
 void SimulatedRank::load(const runtime::NewView& message) {
   busy(cluster_.time_to_load(), [this, message] {
     moments_.clear();
-    resident_in_ = place_->view;
-    residency_ = place_->placement;
     reset_step();
     const std::map<std::uint64_t, ChunkState>* saved = nullptr;
     if (!message.checkpoint.empty()) {
@@ -181,20 +196,21 @@ void SimulatedRank::load(const runtime::NewView& message) {
     }
     is_rounded_ = false;
     committed_ = message.order.step;
-    introduce();
     check_parameters("loading");
+    place_->has_parameters = true;
+    introduce();
     perform(message.order);
   });
 }
 
-void SimulatedRank::move_state(const Continuation& then) {
+void SimulatedRank::move_state(const runtime::NewView& message, const Continuation& then) {
+  const runtime::Placement residency = runtime::place(message.resident_in, chunks(), message.state_copies);
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     std::vector<std::uint32_t> left;
-    for (const std::uint32_t holder : residency_.holders.at(chunk)) {
-      const runtime::Member& member = resident_in_.members.at(holder);
-      const auto index = place_->view.index_of(member.rank);
-      if (index && place_->view.members[*index].incarnation == member.incarnation) {
-        left.push_back(static_cast<std::uint32_t>(*index));
+    for (const std::uint32_t holder : residency.holders.at(chunk)) {
+      const runtime::Member& member = message.resident_in.members.at(holder);
+      if (place_->view.has(member)) {
+        left.push_back(static_cast<std::uint32_t>(*place_->view.index_of(member.rank)));
       }
     }
     cluster_.require(!left.empty(), [&] { return runtime::say(describe(), ": nobody holds chunk ", chunk); });
@@ -217,6 +233,7 @@ void SimulatedRank::move_state(const Continuation& then) {
 }
 
 void SimulatedRank::gather(const Continuation& then) {
+  place_->has_parameters = false;
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     const std::uint32_t owner = place_->placement.owner_of(chunk);
     const Frame frame{Frame::Kind::kGather, chunk, {}, {values_[chunk], 0}};
@@ -230,6 +247,7 @@ void SimulatedRank::gather(const Continuation& then) {
   }
   await([this, then] {
     check_parameters("gathered");
+    place_->has_parameters = true;
     then();
   });
 }
@@ -253,10 +271,8 @@ void SimulatedRank::commit(const runtime::Commit& message) {
   reset_step();
   committed_ = message.step + 1;
   introduce();
-  if (!(resident_in_.stamp == place_->view.stamp)) {
+  if (!std::exchange(place_->has_committed, true)) {
     std::erase_if(moments_, [&](const auto& held) { return !holds(held.first, place_->self); });
-    resident_in_ = place_->view;
-    residency_ = place_->placement;
   }
   gather([this, next = message.next] { perform(next); });
 }

@@ -55,7 +55,7 @@ class SimulatedRank : public RankEnd {
     runtime::View view = {};
     std::uint32_t self = 0;
     runtime::Placement placement = {};
-    bool is_aborted = false;
+    bool is_aborted = false, has_committed = false, has_parameters = false;
   };
   struct Expected {
     Frame frame;
@@ -73,7 +73,7 @@ class SimulatedRank : public RankEnd {
   void introduce();
   void install(const runtime::NewView& message);
   void load(const runtime::NewView& message);
-  void move_state(const Continuation& then);
+  void move_state(const runtime::NewView& message, const Continuation& then);
   void gather(const Continuation& then);
   void commit(const runtime::Commit& message);
   void report();
@@ -118,8 +118,6 @@ class SimulatedRank : public RankEnd {
 
   std::vector<std::uint64_t> values_;               // by chunk: all parameters
   std::map<std::uint64_t, std::uint64_t> moments_;  // of the chunks that it holds
-  runtime::View resident_in_;                       // who holds what
-  runtime::Placement residency_;
   std::uint64_t committed_ = 0;
 
   std::uint64_t step_ = 0;  // in hand

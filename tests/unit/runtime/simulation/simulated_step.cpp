@@ -39,8 +39,12 @@ void SimulatedRank::compute(std::size_t node, std::uint32_t micro_batch) {
   const std::uint32_t m = std::max(micro_batch, range.begin);
   if (m == range.begin) leaves_.clear();
   busy(cluster_.time_to_compute(self_.rank), [this, node, range, m] {
-    runtime::MicroBatchResult result{m, loss_of(step_, m, parameters()), 2 * kTrainedTokens, kTrainedTokens,
-                                     samples_of(cluster_.workload(), step_, m)};
+    runtime::MicroBatchResult result{m,
+                                     loss_of(step_, m, parameters()),
+                                     2 * kTrainedTokens,
+                                     kTrainedTokens,
+                                     samples_of(cluster_.workload(), step_, m),
+                                     place_->view.stamp.view};
     cluster_.computed(*this, step_, m, place_->view.stamp.view);
     client_.send(runtime::Progress{place_->view.stamp, step_, result});
     results_[m] = std::move(result);
