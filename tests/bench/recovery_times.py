@@ -63,7 +63,7 @@ def journal(run):
 
 
 def recover(folder, model, rows, ranks, fault):
-    """One run and its fault."""
+    """One run and its fault; nothing where the run went past it: rank 1 was so slow that it had no micro-batch then."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         scratch = pathlib.Path(scratch)
         run, marks = scratch / "run", scratch / "marks"
@@ -75,7 +75,9 @@ def recover(folder, model, rows, ranks, fault):
         mark = marks / FAULTS[fault].split("=")[0].replace("/", ".")
         with Live("train", config, "--ranks", ranks, "--quiet",
                   environment={"CADRE_FAILPOINTS": f"marks={marks};{FAULTS[fault]}"}):
-            wait_until(mark.exists)
+            wait_until(lambda: mark.exists() or any(line["step"] > HIT + 2 for line in journal(run)))
+            if not mark.exists():
+                return None
             hit = mark.stat().st_mtime
 
             def later(condition):
@@ -120,7 +122,9 @@ def measure(ranks, repeats, kills, note=lambda _: None):
         for repeat in range(repeats):  # in turn, so that all see the same machine
             note(f"{ranks} ranks, {repeat + 1} of {repeats}")
             for fault in FAULTS:
-                found[fault].append(recover(scratch, model, rows, ranks, fault))
+                while not (one := recover(scratch, model, rows, ranks, fault)):
+                    pass
+                found[fault].append(one)
         if kills:
             note(f"{ranks} ranks, torchrun, {kills} kills")
             found["torchrun"] = recover_peer(scratch, model, rows, ranks, kills)
