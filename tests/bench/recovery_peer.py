@@ -20,8 +20,7 @@ import torch.distributed
 import transformers
 
 STEPS_BETWEEN = 4  # kills
-# Of a group; 30 min by default. Restarted ranks sometimes wait for each other in gloo's connectFullMesh until then.
-TIMEOUT = datetime.timedelta(seconds=30)
+TIMEOUT = datetime.timedelta(seconds=60)  # of a group; 30 min by default
 
 
 def note(path, step):

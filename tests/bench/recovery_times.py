@@ -35,7 +35,9 @@ FAULTS = {
 }
 GOALS = {"SIGKILL": 0.5, "SIGSTOP": LIMIT + 0.5, "coordinator": 1.5}  # seconds; the first plus what is computed again
 PEER_SECONDS = 300  # for a restart
-PEER_STARTS = 3  # a kill: restarted groups sometimes do not find together
+# Without it a restarted group reads the addresses of the one before from torchrun's store (torch 2.11: no prefix a
+# restart), and sometimes waits for them until its time-out.
+PEER_ENVIRONMENT = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +101,9 @@ def recover_peer(folder, model, rows, ranks, kills):
     """Seconds from each kill to the end of the step that it hit."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks),
-                   "--max-restarts", str(PEER_STARTS * kills), *map(str, (PEER, model, rows, ROWS, kills, scratch))]
+                   "--max-restarts", str(kills), *map(str, (PEER, model, rows, ROWS, kills, scratch))]
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                               timeout=PEER_SECONDS * (kills + 1), env={**os.environ, "OMP_NUM_THREADS": "1"})
+                               timeout=PEER_SECONDS * (kills + 1), env={**os.environ, **PEER_ENVIRONMENT})
         if ended.returncode != 0:
             raise RuntimeError(ended.stderr[-2000:])
         done = {line["step"]: line["time"] for line in read_lines(pathlib.Path(scratch, "done.jsonl"))}
@@ -177,7 +179,10 @@ def main():
         print(said, file=sys.stderr)
 
     kills = options.repeats if options.peer_repeats is None else options.peer_repeats
-    found = {ranks: measure(ranks, options.repeats, kills, note) for ranks in options.ranks}
+    found = {}
+    for ranks in options.ranks:
+        found[ranks] = measure(ranks, options.repeats, kills, note)
+        note(table(HEADINGS, [row_of(ranks, found[ranks])]))
     load = os.getloadavg()[0]
     print(f"Seconds, median / worst of {options.repeats} ({kills} under torchrun); {os.cpu_count()} CPUs, load average "
           f"{load:.1f}\n")

@@ -3,6 +3,7 @@ few the run ends, and goes on where it was when it is started again."""
 
 import contextlib
 import os
+import re
 import signal
 import time
 import unittest
@@ -100,6 +101,23 @@ class ReturnTest(InFolder):
 
     def test_all_ranks_are_killed_and_come_back(self):
         self.lose_all("all", 3)
+
+    def test_rank_whose_mpirun_is_gone_returns(self):
+        """Nobody says that it has ended; the run waits for it."""
+        config, run = self.config("orphan", **FEW, min_ranks=3)
+        with Live("train", config, "--ranks", 3, "--restart_ms", 10) as live:
+            self.assertTrue(live.wait_for_line("step 7/"))
+            log = (run / "logs" / "launcher.log").read_text()
+            victim = next(line["pid"] for line in self.events(run, "joined") if line["rank"] == 1)
+            for pid in (int(re.search(r"mpirun of the ranks 0 to 2 is process (\d+)", log)[1]), victim):
+                os.kill(pid, signal.SIGKILL)
+            ended = live.end()
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertIn("rank 1 has ended unseen", (run / "logs" / "launcher.log").read_text())
+        members = self.events(run, "view")[-1]["members"]
+        self.assertEqual([member["rank"] for member in members], [0, 1, 2])
+        self.assertNotIn(victim, [member["pid"] for member in members])
+        self.check_bits(run, **FEW)
 
     def test_rank_that_is_lost_again_and_again_is_left_out(self):
         config, run = self.config("left-out", **FEW)

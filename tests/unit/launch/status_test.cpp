@@ -170,7 +170,8 @@ TEST(Status, OfRanksThatAreLeftOut) {
   for (const int rank : {0, 1, 2}) journal.write({{"event", "left_out"}, {"rank", rank}});
   journal.write(joined(0, 0));
   std::vector<std::string> states;
-  for (const boost::json::value& rank : status_of_run(scratch.path()).at("ranks").as_array()) {
+  const boost::json::object facts = status_of_run(scratch.path());
+  for (const boost::json::value& rank : facts.at("ranks").as_array()) {
     states.emplace_back(rank.at("state").as_string());
   }
   EXPECT_THAT(states, testing::ElementsAre("joining", "left out", "left out"));

@@ -40,6 +40,7 @@ class SimulatedCluster {
   Chance& chance() { return chance_; }
   SimulatedDisk& disk() { return disk_; }
   Story& story() { return story_; }
+  bool has_finished() const { return finished_.has_value(); }
   const Scenario& scenario() const { return scenario_; }
   const runtime::Workload& workload() const { return scenario_.workload; }
   const Trajectory& trajectory() const { return trajectory_; }

@@ -1,0 +1,190 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "launch/hosts.h"
+#include "launch/launcher_impl.h"
+#include "runtime/error.h"
+
+namespace cadre::launch {
+namespace {
+
+using Error = boost::system::error_code;
+
+std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::string>>& environment) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : environment) names.push_back(name);
+  return names;
+}
+
+}  // namespace
+
+void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed) {
+  auto made = std::make_unique<Seat>();
+  Seat& seat = *made;
+  seat.is_needed = is_needed;
+  const auto number = static_cast<std::uint32_t>(seats_.size());
+  const bool is_local = is_this_machine(spec.host);
+  const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
+  Boot boot = callbacks_.rank_boot(number, first_rank, endpoints_);
+  boot.first_on_host = place.before;
+  boot.ranks_on_host = place.ranks;
+  const std::string scratch = scratch_.of_island(number);
+  auto environment = plan_.environment;
+  // Another host has not this folder: for what mpirun itself makes here, and ssh does not hand it on.
+  if (!is_local && !scratch.empty()) environment.emplace_back("TMPDIR", scratch);
+  seat.process = std::make_unique<IslandProcess>(
+      io_,
+      IslandProcess::Options{.first_rank = first_rank,
+                             .boot_message = print_boot(boot),
+                             .command = {.host = is_local ? "" : spec.host,
+                                         .ranks = spec.ranks,
+                                         .rank_command = plan_.rank,
+                                         .variables = names_of(plan_.environment),
+                                         .scratch = is_local ? scratch : "",
+                                         .is_root = geteuid() == 0},
+                             .environment = std::move(environment)},
+      logs_,
+      IslandProcess::Callbacks{
+          .booted = [this, &seat](std::uint32_t rank, pid_t pid) { rank_booted(seat, rank, pid); },
+          .rank_ended = [this, &seat](std::uint32_t rank, const Ended& how) { rank_ended(seat, rank, how); },
+          .closed = [this] { look_at_islands(); }});
+  seat.boot_timer = std::make_unique<boost::asio::steady_timer>(io_, plan_.limits.boot);
+  seat.boot_timer->async_wait([this, &seat](const Error& error) {
+    if (error || seat.begins_anew || seat.process->is_booted()) return;
+    failed_to_start(
+        seat, runtime::say(seat.process->name(), " did not start within ", plan_.limits.boot.count() / 1000.0, " s"));
+  });
+  seats_.push_back(std::move(made));
+  logs_.launcher(runtime::say("mpirun of ", seat.process->name(), " is process ", seat.process->mpirun().pid()));
+}
+
+void Launcher::Impl::look_at_islands() {
+  for (std::size_t i = 0; i < seats_.size(); ++i) {
+    Seat& seat = *seats_[i];
+    if (seat.is_over || !seat.process->is_over()) continue;
+    seat.is_over = true;
+    IslandProcess& island = *seat.process;
+    if (seat.begins_anew) {
+      --to_come_;
+      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), true);
+      continue;
+    }
+    const Ended ended = *island.mpirun().ended();
+    if (!island.is_booted()) {
+      const std::string words = island.last_words_of_mpirun();
+      failed_to_start(seat, runtime::say(island.name(), " did not start: mpirun ended with ", describe(ended),
+                                         words.empty() ? "" : ": " + words));
+    }
+    logs_.launcher(runtime::say("mpirun of ", island.name(), " ended: ", describe(ended)));
+    coordinator_.control({{"control", "island_ended"},
+                          {"first_rank", island.first_rank()},
+                          {"ranks", island.ranks()},
+                          {"how", describe(ended)}});
+    // On this machine ranks outlive their mpirun; on another one they end with it.
+    if (island.is_booted() && island.host().empty()) continue;
+    for (std::uint32_t local = 0; local < island.ranks(); ++local) {
+      const std::uint32_t rank = island.first_rank() + local;
+      if (!seat.ended.insert(rank).second) continue;
+      lost_ranks_.ended(rank);
+      lost_ranks_.start_again(island.host(), rank);
+    }
+  }
+  if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
+  leave_when_over();
+}
+
+void Launcher::Impl::rank_booted(Seat& seat, std::uint32_t rank, pid_t pid) {
+  if (!seat.begins_anew) lost_ranks_.started(seat.process->host(), rank, pid);
+  if (seat.process->is_booted()) seat.boot_timer->cancel();
+}
+
+void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
+  if (seat.begins_anew || seat.ended.contains(rank)) return;
+  if (seat.process->is_booted(rank)) {
+    coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
+    seat.ended.insert(rank);
+    lost_ranks_.ended(rank);
+    if (how.signal != 0 || how.code != 0) lost_ranks_.start_again(seat.process->host(), rank);
+    return;
+  }
+  const std::string words = seat.process->last_words(rank);
+  const std::string why = runtime::say("rank ", rank, seat.process->host().empty() ? "" : " on " + seat.process->host(),
+                                       " ended before it had started, with ", describe(how),
+                                       words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")");
+  if (how.signal == 0 || !begin_anew(seat, why)) failed_to_start(seat, why);
+}
+
+// Its shell may be stopped, or gone, and not say it.
+void Launcher::Impl::rank_killed(std::uint32_t rank) {
+  for (const auto& seat : seats_) {
+    if (seat->has(rank) && seat->process->is_booted(rank)) rank_ended(*seat, rank, {.signal = SIGKILL});
+  }
+}
+
+// The others of an island of which one was killed wait in MPI_Init for ever.
+bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
+  if (is_ending() || !seat.is_needed || !lost_ranks_.may_begin_anew(seat.process->first_rank())) return false;
+  ++to_come_;
+  seat.begins_anew = true;
+  for (std::uint32_t local = 0; local < seat.process->ranks(); ++local) {
+    lost_ranks_.ended(seat.process->first_rank() + local);
+  }
+  logs_.launcher(why + "; the island begins anew");
+  seat.process->mpirun().signal(SIGTERM);
+  return true;
+}
+
+// Its other ranks wait in MPI_Init for ever.
+void Launcher::Impl::failed_to_start(Seat& seat, const std::string& why) {
+  logs_.launcher(why);
+  seat.process->mpirun().signal(SIGTERM);
+  if (seat.is_needed) fail(why);
+}
+
+// Never without islands of ours: what others start is the coordinator's to judge.
+bool Launcher::Impl::is_deserted() const {
+  return !seats_.empty() && to_come_ == 0 && !lost_ranks_.any_to_come() &&
+         std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
+}
+
+// Its ranks, or its host, do not hear that the run is over.
+bool Launcher::Impl::is_lost(const Seat& seat) const {
+  bool any_is_absent = false;
+  for (std::uint32_t local = 0; local < seat.process->ranks(); ++local) {
+    const std::uint32_t rank = seat.process->first_rank() + local;
+    if (seat.ended.contains(rank)) continue;
+    if (!lost_ranks_.is_absent(rank)) return false;
+    any_is_absent = true;
+  }
+  return any_is_absent;
+}
+
+void Launcher::Impl::terminate_islands() {
+  for (const auto& seat : seats_) {
+    if (!seat->is_over) logs_.launcher("not ended yet, so that mpirun is told to: " + seat->process->name());
+    seat->process->mpirun().signal(SIGTERM);
+  }
+  after(plan_.limits.terminate, &Impl::kill_islands);
+}
+
+void Launcher::Impl::kill_islands() {
+  for (const auto& seat : seats_) seat->process->mpirun().signal_group(SIGKILL);
+  // Their ranks on this machine are ours when they are gone.
+  after(std::chrono::milliseconds(50), &Impl::end_orphans);
+}
+
+void Launcher::Impl::end_orphans() {
+  end_adopted_children(own_children(), std::chrono::seconds(1));
+}
+
+std::vector<pid_t> Launcher::Impl::own_children() const {
+  std::vector<pid_t> pids = coordinator_.pids();
+  for (const auto& seat : seats_) {
+    if (!seat->process->mpirun().ended()) pids.push_back(seat->process->mpirun().pid());
+  }
+  return pids;
+}
+
+}  // namespace cadre::launch
