@@ -105,7 +105,7 @@ PAIRS = (
     (Fault("2", "kill", at("gather")), Fault("coordinator", "kill", at("apply"))),
     (Fault("1", "kill", at("forward")), Fault("coordinator", "kill", at("recovery"))),
     (Fault("1", "kill", at("forward")), Fault("2", "kill", at("recovery")), Fault("coordinator", "kill", "commit 5")),
-    (Fault("0", "kill", at("shard")), Fault("coordinator", "kill", at("checkpoint"))),
+    (Fault("0", "kill", at("shard")), Fault("coordinator", "kill", "commit 5")),
     (Fault("0", "kill", at("end")), Fault("1", "kill", at("end"))),
     (Fault("0", "kill", at("end")), Fault("coordinator", "kill", at("end"))),
     (Fault("0", "kill", "gather@7"), Fault("1", "kill", "evaluate@8")),
