@@ -29,7 +29,7 @@ struct CoordinatorOptions {
   std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
 
   std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
-  std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it fails at once
+  std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it ends at once
   std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
   std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: by the steps so far
   std::chrono::milliseconds fence_limit{60'000};     // from a fence to its report

@@ -202,7 +202,6 @@ class Coordinator::Machine {
   Placement placement_;
   View resident_in_;        // by whose placement its members hold the state
   Residency residency_;     // those of them that are still there
-  bool has_voted_ = false;  // in this view: every holder of the placement has its chunks
   bool is_loaded_ = false;  // since the last load: what the members say of their state is of this generation
 
   RunCourse course_;

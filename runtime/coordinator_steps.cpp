@@ -229,7 +229,7 @@ void Coordinator::Machine::commit(Committed committed) {
   connected_anew_ = false;
   slowest_step_ = std::max(slowest_step_, now_ - ordered_);
   is_loaded_ = true;
-  if (!std::exchange(has_voted_, true)) settle_residency();
+  if (resident_in_.stamp != view_.stamp) settle_residency();
   committed.stamp = stamp_;
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());

@@ -346,7 +346,6 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   roll_.admit(connections);
   for (const Connection connection : connections) roll_.find(connection)->in = stamp_;
   placement_ = placement_in(view_);
-  has_voted_ = false;
   if (load) {
     settle_residency();
     is_loaded_ = false;

@@ -52,11 +52,12 @@ std::vector<Rank> Disputes::suspects() const {
       if (digests.size() > 1) contradicting.insert(rank);
       ++votes[*digests.begin()];
     }
+    const std::size_t voters = by_rank.size();
+    const auto most =
+        std::find_if(votes.begin(), votes.end(), [&](const auto& vote) { return 2 * vote.second > voters; });
+    if (voters <= 2 || most == votes.end()) continue;
     for (const auto& [rank, digests] : by_rank) {
-      const bool is_one_of_most = 2 * votes[*digests.begin()] > by_rank.size();
-      const auto most =
-          std::find_if(votes.begin(), votes.end(), [&](const auto& vote) { return 2 * vote.second > by_rank.size(); });
-      if (by_rank.size() > 2 && most != votes.end() && !is_one_of_most) outvoted.insert(rank);
+      if (*digests.begin() != most->first) outvoted.insert(rank);
     }
   }
   const std::set<Rank>& found = contradicting.empty() ? outvoted : contradicting;
