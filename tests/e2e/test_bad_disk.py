@@ -11,6 +11,7 @@ import unittest
 
 import tiny_base
 from bad_input import Table, install
+from in_folder import InFolder
 from program import (DONE, FAILED, USER_MUST_MEND, Live, cadre, checkpoints, losses, read_json, read_lines, sha256,
                      wait_until, write_config)
 from tiny_base import full, lora
@@ -90,14 +91,12 @@ class BadDiskTest(unittest.TestCase):
 install(table, BadDiskTest, lambda: pathlib.Path(BadDiskTest._scratch.name))
 
 
-class SmallDiskTest(unittest.TestCase):
+class SmallDiskTest(InFolder):
     @classmethod
     def setUpClass(cls):
         if not can_mount():
             raise unittest.SkipTest("only root may mount the small file systems that this needs")
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(100))
 

@@ -1,11 +1,10 @@
 """A weight of the base is infinite, and a few rows meet it: what becomes of their steps is the same on every rank."""
 
 import array
-import pathlib
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from many_ranks import bits
 from program import DONE, FAILED, cadre, checkpoints, read_json, read_lines, write_config
 
@@ -27,12 +26,10 @@ def write_base(folder):
     return folder
 
 
-class NonFiniteTest(unittest.TestCase):
+class NonFiniteTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = write_base(cls.folder / "base")
         rows = tiny_base.rows(200)
         for row in WITH_MARK:

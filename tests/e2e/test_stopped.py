@@ -5,10 +5,10 @@ import contextlib
 import os
 import pathlib
 import signal
-import tempfile
 import unittest
 
 import tiny_base
+from in_folder import InFolder
 from program import DONE, Live, losses, read_lines, sha256, write_config
 from test_coordinator import coordinator_of, samples
 
@@ -18,12 +18,10 @@ def signal_to(pid, number):
         os.kill(pid, number)
 
 
-class StoppedTest(unittest.TestCase):
+class StoppedTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.folder = pathlib.Path(cls._scratch.name)
+        super().setUpClass()
         cls.base = tiny_base.write_base(cls.folder / "base")
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
         with cls.live("undisturbed") as live:

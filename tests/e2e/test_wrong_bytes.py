@@ -1,22 +1,20 @@
 """A bit changes in a rank's memory: the votes tell, the step is done again, and the result has the bits that it must. Who
 errs in two steps is put out."""
 
-import pathlib
-import tempfile
 import unittest
 
+from in_folder import InFolder
 from many_ranks import Scene, bits
 from program import DONE, cadre, read_lines, write_config
 
 RANKS = 3
 
 
-class WrongBytesTest(unittest.TestCase):
+class WrongBytesTest(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls._scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls._scratch.cleanup)
-        cls.scene = Scene(pathlib.Path(cls._scratch.name))
+        super().setUpClass()
+        cls.scene = Scene(cls.folder)
         ended, cls.undisturbed = cls.train("undisturbed", "")
         assert ended.code == DONE, ended.err
 
