@@ -1,7 +1,6 @@
 #include "launch/last_words.h"
 
-#include <c10/util/Exception.h>
-
+#include <algorithm>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -30,13 +29,12 @@ int say_last_words() {
     return say(kUserMustMend, error.what());
   } catch (const std::bad_alloc&) {
     return say(kFailed, kOutOfMemory);
-  } catch (const c10::Error& error) {
-    // LibTorch's own message carries its stack; a user needs the first line.
-    const std::string what = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    // LibTorch's message carries its stack; a user needs what comes before.
+    std::string what = error.what();
+    what.resize(std::min(what.size(), what.find("\nException raised from ")));
     const bool memory = what.find("can't allocate memory") != std::string::npos;
     return say(kFailed, memory ? kOutOfMemory : what);
-  } catch (const std::exception& error) {
-    return say(kFailed, error.what());
   }
 }
 

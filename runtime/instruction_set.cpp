@@ -81,6 +81,13 @@ InstructionPins pins_in_environment() {
   return pins;
 }
 
+std::string cpu_capability(const InstructionPins& pins) {
+  const auto pin = pins.find("ATEN_CPU_CAPABILITY");
+  std::string name = pin == pins.end() ? "default" : pin->second;
+  for (char& letter : name) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return name;
+}
+
 std::string problem_of_pins(const InstructionPins& pins, const std::set<std::string>& processor_flags) {
   for (const Variable& variable : variables()) {
     const auto pin = pins.find(variable.name);

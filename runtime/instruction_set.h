@@ -20,6 +20,9 @@ InstructionPins widest_pins(const std::set<std::string>& processor_flags);
 // What the environment holds of the variables that pin.
 InstructionPins pins_in_environment();
 
+// What the first pin comes to, as LibTorch names it: "AVX512", "AVX2" or "DEFAULT".
+std::string cpu_capability(const InstructionPins& pins);
+
 // Why a processor with these flags cannot do what is pinned, or empty. A value that its library does not know counts:
 // the library would ignore it, and nothing would be pinned.
 std::string problem_of_pins(const InstructionPins& pins, const std::set<std::string>& processor_flags);

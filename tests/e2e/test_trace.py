@@ -84,11 +84,11 @@ class TraceTest(InFolder):
 
 
 def is_rank_below(pid, launcher):
-    """Whether it is a process of `cadre rank` that descends from the launcher."""
+    """Whether it is a rank that descends from the launcher, and has begun."""
     try:
         if b"\0rank\0" not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
             return False
-        if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != "cadre":
+        if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != "cadre-compute":
             return False
         while pid > 1:
             pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])

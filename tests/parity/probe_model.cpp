@@ -18,6 +18,7 @@
 #include "runtime/error.h"
 #include "tests/unit/tensor/whole_step.h"
 #include "trainer/adapter/peft.h"
+#include "trainer/adapter/targets.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/stored_tensor.h"
 #include "trainer/safetensors/writer.h"

@@ -1,4 +1,4 @@
-// Between a run's adapter and PEFT's folder: what is trained, under which names, with which values.
+// Between a run's adapter and PEFT's folder: the values under their names.
 #pragma once
 
 #include <filesystem>
@@ -7,16 +7,9 @@
 
 #include "trainer/adapter_folder/adapter_config.h"
 #include "trainer/adapter_folder/adapter_folder.h"
-#include "trainer/config/config.h"
 #include "trainer/model/decoder.h"
 
 namespace cadre::adapter {
-
-// The adapter that a configuration asks for.
-adapter_folder::AdapterConfig config_of(const config::Config& config);
-
-// What a decoder trains for an adapter: its targets resolved against the model. UserError as resolve_targets().
-model::Trained trained_by(const adapter_folder::AdapterConfig& config, const model_folder::ModelSpec& spec);
 
 // Copies the folder's tensors over the values of the space, which was made for the same configuration.
 void load_adapter(const adapter_folder::AdapterFolder& folder, model::ParameterSpace& space);

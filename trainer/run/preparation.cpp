@@ -4,8 +4,7 @@
 
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
-#include "trainer/adapter/initialise.h"
-#include "trainer/model/stored_tensor.h"
+#include "trainer/adapter/targets.h"
 
 namespace cadre::run {
 
@@ -73,20 +72,6 @@ data::Prepared prepare_data(const config::Config& config, const Base& base, cons
                         .threads = threads,
                         .vocab_size = base.folder.spec().vocab_size,
                         .max_position_embeddings = base.folder.spec().max_position_embeddings});
-}
-
-std::unique_ptr<model::Decoder> load_decoder(const Base& base, const config::Config& config) {
-  const model_folder::ModelSpec& spec = base.folder.spec();
-  const auto seed = static_cast<std::uint64_t>(config.seed);
-  auto decoder = std::make_unique<model::Decoder>(
-      spec, config.init_from_config ? model::random_source(spec, seed) : model::source_of(base.folder), base.compute,
-      base.trained);
-  if (base.start) {
-    adapter::load_adapter(*base.start, decoder->parameters());
-  } else if (base.adapter) {
-    adapter::initialise_adapter(decoder->parameters(), config.init_lora_weights, seed);
-  }
-  return decoder;
 }
 
 }  // namespace cadre::run

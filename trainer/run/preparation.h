@@ -1,11 +1,10 @@
-// Everything a run needs in memory before its first step.
+// Everything that a run needs before its first step but its tensors.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "trainer/adapter/peft.h"
+#include "trainer/adapter_folder/adapter_folder.h"
 #include "trainer/config/load.h"
 #include "trainer/data/dataset.h"
 #include "trainer/model/decoder.h"
@@ -36,8 +35,5 @@ std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config)
 // The run's rows as tokens; from the prepared cache where it is filled.
 data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
                             int threads);
-
-// Loads the weights and gives the trained tensors their first values.
-std::unique_ptr<model::Decoder> load_decoder(const Base& base, const config::Config& config);
 
 }  // namespace cadre::run

@@ -7,6 +7,7 @@
 
 #include "runtime/error.h"
 #include "runtime/sha256.h"
+#include "trainer/run/load_decoder.h"
 #include "trainer/run/schedule_of.h"
 #include "trainer/run/state_shards.h"
 

@@ -1,12 +1,12 @@
 #include "trainer/run/receipt.h"
 
-#include <ATen/Version.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/json/serialize.hpp>
 
+#include "runtime/compute_program.h"
 #include "runtime/error.h"
 #include "runtime/instruction_set.h"
 #include "runtime/sha256.h"
@@ -94,14 +94,14 @@ boost::json::object make_receipt(const ReceiptInput& input) {
       {"seed", input.resolved.config.seed},
       {"chat_template_date", input.chat_template_date},
       {"versions", boost::json::object{{"cadre", CADRE_VERSION}, {"torch", TORCH_VERSION}, {"compiler", __VERSION__}}},
-      {"cpu_capability", at::get_cpu_capability()},
+      {"cpu_capability", runtime::cpu_capability(runtime::pins_in_environment())},
       {"instruction_set", instruction_set()},
       {"sha256", boost::json::object{{"base_model", input.base.folder.sha256()},
                                      {"sources", sources},
                                      {"train", input.prepared.train.sha256},
                                      {"validation", input.prepared.validation.sha256},
                                      {"adapter", adapter_sha256(input.base)},
-                                     {"binary", runtime::sha256_of_file("/proc/self/exe")}}},
+                                     {"binary", runtime::sha256_of_file(runtime::compute_program())}}},
       {"training_rows", input.prepared.train.rows()}};
 }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/error.h"
 #include "runtime/sha256.h"
+#include "trainer/adapter/peft.h"
 #include "trainer/model/stored_tensor.h"
 #include "trainer/model_folder/writer.h"
 #include "trainer/run/step.h"

@@ -4,6 +4,7 @@
 
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/adapter/targets.h"
 #include "trainer/model/stored_tensor.h"
 #include "trainer/model_folder/writer.h"
 #include "trainer/run/preparation.h"

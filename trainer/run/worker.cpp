@@ -6,6 +6,7 @@
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
 #include "runtime/match.h"
+#include "trainer/run/load_decoder.h"
 #include "trainer/run/result.h"
 
 namespace cadre::run {
