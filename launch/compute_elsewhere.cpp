@@ -14,9 +14,6 @@ int merge(Arguments) {
 int rank(Arguments) {
   runtime::become_compute_program();
 }
-int supervise(Arguments) {
-  runtime::become_compute_program();
-}
 int train_as_rank(Arguments) {
   runtime::become_compute_program();
 }

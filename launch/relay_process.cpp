@@ -7,6 +7,7 @@
 
 #include "launch/child_process.h"
 #include "runtime/authentication.h"
+#include "runtime/compute_program.h"
 #include "runtime/error.h"
 #include "runtime/hex.h"
 
@@ -27,8 +28,7 @@ void start_relay(const Boot& boot) {
     if (write(in.write.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
       throw runtime::RunError("its boot message does not fit into a pipe");
     }
-    start_detached(
-        {.command = {std::filesystem::read_symlink("/proc/self/exe").string(), "relay"}, .stdin_fd = in.read.get()});
+    start_detached({.command = {runtime::command_program().string(), "relay"}, .stdin_fd = in.read.get()});
   } catch (const std::exception& error) {
     std::cerr << "no relay for the ranks of this host: " << error.what() << '\n';
   }

@@ -17,6 +17,7 @@
 #include "launch/own_mpirun.h"
 #include "launch/rank_count.h"
 #include "launch/verbs.h"
+#include "runtime/compute_program.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
 #include "runtime/shared_folder.h"
@@ -150,7 +151,7 @@ struct Flags {
 
 int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& standing, Flags flags,
                run::Progress& progress) {
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string program = runtime::command_program().string();
   const std::string token = standing.ranks > 0 ? standing.token : random_token();
   const auto boot = [&](std::uint32_t island, std::uint32_t first_rank,
                         const std::vector<runtime::Endpoint>& coordinator) {

@@ -13,11 +13,23 @@
 
 namespace cadre::runtime {
 
-std::filesystem::path compute_program() {
+namespace {
+
+std::filesystem::path beside_this(const char* name) {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) throw RunError("/proc/self/exe: " + error.message());
-  return self.parent_path() / "cadre-compute";
+  return self.parent_path() / name;
+}
+
+}  // namespace
+
+std::filesystem::path command_program() {
+  return beside_this("cadre");
+}
+
+std::filesystem::path compute_program() {
+  return beside_this("cadre-compute");
 }
 
 void become_compute_program() {

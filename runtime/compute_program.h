@@ -6,8 +6,9 @@
 
 namespace cadre::runtime {
 
-// In the folder of the program that runs. RunError: /proc is not there.
-std::filesystem::path compute_program();
+// Both in the folder of the program that runs. RunError: /proc is not there.
+std::filesystem::path command_program();  // `cadre`
+std::filesystem::path compute_program();  // `cadre-compute`
 
 // Becomes it, with the same arguments. Returns only by RunError: it cannot be started.
 [[noreturn]] void become_compute_program();

@@ -82,7 +82,7 @@ class Banking77Test(InFolder):
         self.assertRegex(receipt["origins"]["learning_rate"], r"banking77\.yaml:\d+:\d+$")
         self.assertEqual(receipt["origins"]["adam_beta1"], "default")
         self.assertEqual(set(receipt["versions"]), {"cadre", "torch", "compiler"})
-        self.assertEqual(receipt["sha256"]["binary"], sha256(CADRE))
+        self.assertEqual(receipt["sha256"]["binary"], sha256(CADRE.with_name("cadre-compute")))
         self.assertEqual(receipt["sha256"]["sources"],
                          [sha256(self.folder / "train.jsonl"), sha256(self.folder / "held.jsonl")])
         for key in ("base_model", "train", "validation"):
