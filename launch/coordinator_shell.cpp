@@ -107,6 +107,7 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   runtime::CoordinatorOptions options{.run_id = boot_.boot.run_id,
                                       .term = boot_.term,
                                       .expected_ranks = boot_.ranks,
+                                      .numbers = boot_.numbers,
                                       .logging_steps = static_cast<std::uint64_t>(config.logging_steps),
                                       .checkpoints = store.folder().string()};
   options.keep_state = true;
@@ -293,14 +294,30 @@ void CoordinatorShell::obey_control(const std::string& line) {
     const auto* found = object.if_contains(name);
     return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
   };
-  const std::string control = text("control");
-  if (control == "stop") perform(coordinator_->on_stop(text("reason"), std::chrono::steady_clock::now()));
-  if (control == "fail") give_up(text("reason"));
-  if (control == "left_out") {
-    const auto* rank = object.if_contains("rank");
+  const auto number = [&](const char* name) {
+    const auto* found = object.if_contains(name);
     boost::json::error_code none;
-    const auto number = rank != nullptr ? rank->to_number<runtime::Rank>(none) : 0;
-    perform(coordinator_->on_left_out(number, text("reason"), std::chrono::steady_clock::now()));
+    return found != nullptr ? found->to_number<runtime::Rank>(none) : 0;
+  };
+  const auto ranks = [&] {
+    std::set<runtime::Rank> found;
+    const auto* list = object.if_contains("ranks");
+    if (list == nullptr || !list->is_array()) return found;
+    for (const boost::json::value& rank : list->get_array()) {
+      if (const auto* one = rank.if_int64()) found.insert(static_cast<runtime::Rank>(*one));
+    }
+    return found;
+  };
+  const auto now = std::chrono::steady_clock::now();
+  const std::string control = text("control");
+  if (control == "stop") perform(coordinator_->on_stop(text("reason"), now));
+  if (control == "fail") give_up(text("reason"));
+  if (control == "left_out") perform(coordinator_->on_left_out(number("rank"), text("reason"), now));
+  if (control == "invited") perform(coordinator_->on_invited(ranks(), number("numbers"), text("host"), now));
+  if (control == "drain") {
+    const std::string problem = coordinator_->why_not_drain(ranks());
+    if (problem.empty()) perform(coordinator_->on_drain(ranks(), text("host"), now));
+    report({{"drain", {{"id", text("id")}, {"problem", problem}}}});
   }
 }
 

@@ -17,6 +17,7 @@
 #include "launch/hosts.h"
 #include "launch/island_process.h"
 #include "launch/listener.h"
+#include "launch/membership.h"
 #include "launch/restart_policy.h"
 #include "runtime/error.h"
 #include "runtime/scratch_folder.h"
@@ -85,35 +86,49 @@ class Launcher::Impl {
         logs_(plan_.logs),
         listeners_(listen_towards(hosts_of(plan_))),
         endpoints_(endpoints_of(listeners_)),
-        coordinator_(
-            io_,
-            {.command = plan_.coordinator,
-             .environment = plan_.environment,
-             .boot_message = [this](std::uint64_t term) { return callbacks_.coordinator_boot(term, endpoints_); }},
-            listeners_, logs_,
-            {.report = [this](const boost::json::object& line) { callbacks_.on_report(line); },
-             .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
+        coordinator_(io_,
+                     {.command = plan_.coordinator,
+                      .environment = plan_.environment,
+                      .boot_message =
+                          [this](std::uint64_t term) {
+                            return callbacks_.coordinator_boot(term, endpoints_, membership_->numbers());
+                          }},
+                     listeners_, logs_,
+                     {.report = [this](const boost::json::object& line) { take_report(line); },
+                      .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
         islands_by_host_(plan_.islands) {
     for (IslandSpec& island : islands_by_host_) {
       if (is_this_machine(island.host)) island.host.clear();
     }
+    try {
+      membership_ = std::make_unique<Membership>(io_, plan_.requests, plan_.islands, membership_callbacks());
+    } catch (const runtime::RunError& error) {  // a run that nobody can ask is better than none
+      logs_.launcher(runtime::say("no request is taken: ", error.what()));
+      membership_ = std::make_unique<Membership>(io_, "", plan_.islands, membership_callbacks());
+    }
   }
 
   LaunchResult run();
-  void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
+  enum class Island { kNeeded, kReturning, kInvited };
+  void start_island(const IslandSpec& spec, std::uint32_t first_rank, Island kind);
   const std::vector<runtime::Endpoint>& endpoints() const { return endpoints_; }
 
  private:
-  // An island, and whether the run cannot begin without it.
+  // An island; the run cannot begin without those that are needed.
   struct Seat {
     std::unique_ptr<IslandProcess> process;
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
-    bool is_needed = false;
+    Island kind = Island::kNeeded;
     bool is_over = false;
     bool begins_anew = false;            // when its mpirun has ended
     std::set<std::uint32_t> ended = {};  // of its ranks
   };
 
+  Membership::Callbacks membership_callbacks();
+  void take_report(const boost::json::object& line);
+  void invite(IslandSpec spec, std::uint32_t first_rank);
+  bool is_running(std::uint32_t rank) const;
+  void leave_out(std::uint32_t rank, const std::string& why);
   void wait_for_signal();
   void wait_for_child();
   void take_signal(int number);
@@ -146,7 +161,8 @@ class Launcher::Impl {
   std::vector<Listener> listeners_;
   std::vector<runtime::Endpoint> endpoints_;
   CoordinatorProcess coordinator_;
-  std::vector<IslandSpec> islands_by_host_;  // the plan's; this machine has one name
+  std::vector<IslandSpec> islands_by_host_;  // the plan's and those invited; this machine has one name
+  std::unique_ptr<Membership> membership_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::map<std::uint32_t, std::vector<std::chrono::steady_clock::time_point>> restarts_;  // by rank
   LaunchResult result_;
@@ -174,7 +190,7 @@ LaunchResult Launcher::Impl::run() {
     coordinator_.start();
     std::uint32_t first_rank = 0;
     for (const IslandSpec& island : plan_.islands) {
-      start_island(island, first_rank, true);
+      start_island(island, first_rank, Island::kNeeded);
       first_rank += island.ranks;
     }
     io_.run();
@@ -185,6 +201,7 @@ LaunchResult Launcher::Impl::run() {
     throw;
   }
 
+  membership_->end();
   // Whatever the ranks or mpirun have left, such as ranks whose mpirun was killed.
   end_adopted_children({}, std::chrono::seconds(2));
   sigaction(SIGPIPE, &before, nullptr);
@@ -194,10 +211,53 @@ LaunchResult Launcher::Impl::run() {
   return result_;
 }
 
-void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed) {
+Membership::Callbacks Launcher::Impl::membership_callbacks() {
+  Membership::Callbacks callbacks;
+  callbacks.control = [this](const boost::json::object& line) { coordinator_.control(line, true); };
+  callbacks.hosts_of_ranks = callbacks_.hosts_of_ranks;
+  callbacks.start = [this](const IslandSpec& spec, std::uint32_t first_rank) { invite(spec, first_rank); };
+  callbacks.is_running = [this](std::uint32_t rank) { return is_running(rank); };
+  callbacks.why_nobody_may = [this]() -> std::string {
+    if (is_ending()) return "the run is about to end";
+    return plan_.islands.empty() ? "its ranks are those of an mpirun that was started by a user" : "";
+  };
+  callbacks.why_not_joined = [this](const std::string& host) -> std::string {
+    if (is_listening_towards(host, endpoints_)) return {};
+    return "the run does not listen towards host " + host +
+           "; stop it and name the host in --hosts: it goes on from there";
+  };
+  return callbacks;
+}
+
+void Launcher::Impl::take_report(const boost::json::object& line) {
+  if (const auto* drain = line.if_contains("drain"); drain != nullptr && drain->is_object()) {
+    return membership_->take_report(drain->get_object());
+  }
+  callbacks_.on_report(line);
+}
+
+void Launcher::Impl::invite(IslandSpec spec, std::uint32_t first_rank) {
+  if (is_this_machine(spec.host)) spec.host.clear();
+  std::uint32_t known = 0;
+  for (const IslandSpec& island : islands_by_host_) known += island.ranks;
+  // New numbers follow those that were there, and have a place on their host from now on.
+  const std::uint32_t after = first_rank + spec.ranks;
+  if (after > known) islands_by_host_.push_back({.host = spec.host, .ranks = after - known});
+  start_island(spec, first_rank, Island::kInvited);
+}
+
+bool Launcher::Impl::is_running(std::uint32_t rank) const {
+  return std::any_of(seats_.begin(), seats_.end(), [rank](const auto& seat) {
+    const IslandProcess& island = *seat->process;
+    const bool has = rank >= island.first_rank() && rank < island.first_rank() + island.ranks();
+    return has && !seat->is_over && !seat->ended.contains(rank);
+  });
+}
+
+void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_rank, Island kind) {
   auto made = std::make_unique<Seat>();
   Seat& seat = *made;
-  seat.is_needed = is_needed;
+  seat.kind = kind;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
   const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
@@ -271,14 +331,15 @@ void Launcher::Impl::look_at_islands() {
     IslandProcess& island = *seat.process;
     if (seat.begins_anew) {
       --to_come_;
-      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), true);
+      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), seat.kind);
       continue;
     }
     const Ended ended = *island.mpirun().ended();
     if (!island.is_booted()) {
       const std::string words = island.last_words_of_mpirun();
-      failed_to_start(seat, runtime::say(island.name(), " did not start: mpirun ended with ", describe(ended),
-                                         words.empty() ? "" : ": " + words));
+      const std::string why = runtime::say(island.name(), " did not start: mpirun ended with ", describe(ended),
+                                           words.empty() ? "" : ": " + words);
+      failed_to_start(seat, why);
     }
     logs_.launcher(runtime::say("mpirun of ", island.name(), " ended: ", describe(ended)));
     coordinator_.control({{"control", "island_ended"},
@@ -287,10 +348,18 @@ void Launcher::Impl::look_at_islands() {
                           {"how", describe(ended)}});
     // On this machine ranks outlive their mpirun; on another one they end with it.
     if (island.is_booted() && island.host().empty()) continue;
+    const bool never_came = seat.kind == Island::kInvited && !island.is_booted();
     for (std::uint32_t local = 0; local < island.ranks(); ++local) {
-      if (const std::uint32_t rank = island.first_rank() + local; !seat.ended.contains(rank)) start_again(seat, rank);
+      const std::uint32_t rank = island.first_rank() + local;
+      if (seat.ended.contains(rank)) continue;
+      if (never_came) {
+        leave_out(rank, runtime::say(island.name(), " did not come: mpirun ended with ", describe(ended)));
+      } else {
+        start_again(seat, rank);
+      }
     }
   }
+  membership_->rank_ended();
   if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
   leave_when_over();
 }
@@ -301,6 +370,7 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
     seat.ended.insert(rank);
     if (how.signal != 0 || how.code != 0) start_again(seat, rank);
+    membership_->rank_ended();
     return;
   }
   const std::string words = seat.process->last_words(rank);
@@ -315,7 +385,7 @@ bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
   std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[seat.process->first_rank()];
   const auto now = std::chrono::steady_clock::now();
   constexpr std::size_t kMost = 2;  // what fails again and again fails for a reason that people should hear soon
-  if (is_ending() || !seat.is_needed || starts.size() >= kMost) return false;
+  if (is_ending() || seat.kind != Island::kNeeded || starts.size() >= kMost) return false;
   starts.push_back(now);
   ++to_come_;
   seat.begins_anew = true;
@@ -327,7 +397,7 @@ bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
 // A lost rank comes back as an island of one. While the old process lives the coordinator refuses the new one, which is
 // a loss like others.
 void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
-  if (is_ending()) return;
+  if (is_ending() || membership_->is_drained(rank)) return;
   std::vector<std::chrono::steady_clock::time_point>& starts = restarts_[rank];
   const auto now = std::chrono::steady_clock::now();
   const std::string host = seat.process->host();
@@ -335,9 +405,7 @@ void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
   if (!delay) {
     const std::string why = runtime::say("rank ", rank, host.empty() ? "" : " on " + host, " was lost again after ",
                                          starts.size(), " restarts and is left out; see ", RunLogs::name_of_rank(rank));
-    logs_.launcher(why);
-    coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}});
-    return;
+    return leave_out(rank, why);
   }
   logs_.launcher(runtime::say("rank ", rank, " is started again in ", delay->count() / 1000.0, " s"));
   starts.push_back(now + *delay);
@@ -345,20 +413,25 @@ void Launcher::Impl::start_again(Seat& seat, std::uint32_t rank) {
   timers_.push_back(std::make_unique<boost::asio::steady_timer>(io_, *delay));
   timers_.back()->async_wait([this, host, rank](const Error& error) {
     --to_come_;
-    if (error || is_ending()) return;
+    if (error || is_ending() || membership_->is_drained(rank)) return;
     try {
-      start_island({.host = host, .ranks = 1}, rank, false);
+      start_island({.host = host, .ranks = 1}, rank, Island::kReturning);
     } catch (const std::exception& problem) {
       logs_.launcher(runtime::say("rank ", rank, " cannot be started again: ", problem.what()));
     }
   });
 }
 
+void Launcher::Impl::leave_out(std::uint32_t rank, const std::string& why) {
+  logs_.launcher(why);
+  coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}});
+}
+
 // Its other ranks wait in MPI_Init for ever.
 void Launcher::Impl::failed_to_start(Seat& seat, const std::string& why) {
   logs_.launcher(why);
   seat.process->mpirun().signal(SIGTERM);
-  if (seat.is_needed) fail(why);
+  if (seat.kind == Island::kNeeded) fail(why);
 }
 
 void Launcher::Impl::fail(const std::string& reason) {
@@ -383,7 +456,7 @@ void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
   coordinator_is_over_ = true;
   listeners_.clear();  // nobody waits for an answer that does not come
   for (const auto& seat : seats_) {
-    if (!seat->is_needed && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
+    if (seat->kind != Island::kNeeded && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
   }
   result_.exit_code = end.exit_code;
   if (result_.reason.empty()) result_.reason = end.reason;
@@ -457,7 +530,7 @@ LaunchResult Launcher::run() {
 }
 
 void Launcher::start_island(const IslandSpec& island, std::uint32_t first_rank) {
-  impl_->start_island(island, first_rank, false);
+  impl_->start_island(island, first_rank, Impl::Island::kReturning);
 }
 
 }  // namespace cadre::launch

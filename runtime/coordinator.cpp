@@ -54,6 +54,21 @@ Effects Coordinator::on_stop(const std::string& reason, TimePoint now) {
   return machine_->take_effects();
 }
 
+std::string Coordinator::why_not_drain(const std::set<Rank>& ranks) const {
+  return machine_->why_not_drain(ranks);
+}
+
+Effects Coordinator::on_drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now) {
+  machine_->drain(ranks, host, now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_invited(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host,
+                                TimePoint now) {
+  machine_->invite(ranks, numbers, host, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_left_out(Rank rank, const std::string& reason, TimePoint now) {
   machine_->left_out(rank, reason, now);
   return machine_->take_effects();
@@ -94,6 +109,7 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
               options_.min_ranks, " at least");
+  roll_.widen(options_.numbers);
   options_.policy.state_copies = std::max(1U, options_.policy.state_copies);
   stamp_ = {options_.term, std::max(options_.start.manifest.generation, options_.last_generation), options_.last_view};
   if (!newest_folder_.empty()) course_ = course_of(options_.start.manifest);
@@ -181,6 +197,9 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end()) {
+    return refuse(from, "host " + drained->second + " is drained");
+  }
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
@@ -198,6 +217,10 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
     roll_.remove(*before);
   }
   if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  const bool is_awaited = takes_over() && awaited_.contains(message.self.rank);
+  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end() && !is_awaited) {
+    return refuse(from, "host " + drained->second + " is drained");
+  }
   const std::string problem = roll_.rejoin(from, message.self, phase_ != Phase::kGathering);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);

@@ -1,10 +1,12 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
 // coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
+// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp, those that are asked to leave
+// or to come in coordinator_drains.cpp.
 #pragma once
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -38,6 +40,9 @@ class Coordinator::Machine {
   void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
+  std::string why_not_drain(const std::set<Rank>& ranks) const;
+  void drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now);
+  void invite(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host, TimePoint now);
   void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
@@ -60,8 +65,9 @@ class Coordinator::Machine {
   };
   // What follows when nothing is in hand.
   struct Admit {};  // a new view with those that are ready
+  struct Part {};   // a new view without those that are to leave
   struct Leave {};  // the run was stopped, and the checkpoint is there
-  using Next = std::variant<Order, Admit, Leave>;
+  using Next = std::variant<Order, Admit, Part, Leave>;
 
   // ---- what a member says (coordinator.cpp)
   void on(Connection from, Peer& peer, Join&& message);
@@ -128,6 +134,15 @@ class Coordinator::Machine {
   // ---- ranks whose relay is gone (coordinator_relays.cpp)
   // A member that connects anew, with all that it may not have heard.
   void attach(Connection from, Connection before, const Rejoin& message);
+
+  // ---- ranks that are asked to leave or to come (coordinator_drains.cpp)
+  // Members are to leave, and nothing of theirs is in hand.
+  bool may_part() const;
+  // The others have not all state between them: what the leaving ones hold goes through a checkpoint.
+  bool parting_takes_checkpoint() const;
+  std::string reason_to_part() const;
+  void part();
+  void journal_drained(Rank rank);
 
   // ---- steps (coordinator_steps.cpp)
   // `may_admit`: no work would be lost by letting ranks join now.
@@ -207,6 +222,8 @@ class Coordinator::Machine {
   std::string fenced_because_;
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
+
+  std::map<Rank, std::string> drained_;  // that are to leave or have left, and of which host
 
   Complaints complaints_;
   bool connected_anew_ = false;  // since the last commit, because of one

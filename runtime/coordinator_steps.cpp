@@ -41,20 +41,28 @@ Coordinator::Machine::Next Coordinator::Machine::next(bool may_admit) {
   if (evaluation_is_due(options_.policy, workload, course_)) return Order{.kind = Order::Kind::kEvaluate, .step = done};
 
   const bool end = is_at_end(options_.policy, workload, course_);
-  const bool admits = may_admit && !end && !stopping_ && roll_.ready_count() > 0;
+  const bool goes_on = may_admit && !end && !stopping_;
+  const bool admits = goes_on && roll_.ready_count() > 0;
+  const bool parts = goes_on && may_part();
+  const bool parts_by_checkpoint = parts && parting_takes_checkpoint();
   std::string reason = reason_to_save(options_.policy, workload, course_);
   if (reason.empty() && done > 0) {
-    reason = stopping_ ? "stopped by " + *stopping_ : admits ? "a rank joins" : owed_snapshot_;
+    reason = stopping_             ? "stopped by " + *stopping_
+             : parts_by_checkpoint ? reason_to_part()
+             : admits              ? "a rank joins"
+                                   : owed_snapshot_;
   }
   Order order{.kind = Order::Kind::kWait, .step = done};
   if (!reason.empty() && !snapshots_.has(done)) {
     order.snapshot = true;
     order_snapshot(std::move(reason));
   }
-  const bool waits = admits ? snapshots_.is_under_way(done) : (end || stopping_) && !snapshots_.none_under_way();
+  const bool waits =
+      admits || parts ? snapshots_.is_under_way(done) : (end || stopping_) && !snapshots_.none_under_way();
   if (waits) return order;
   if (end) return order_of_result();
   if (stopping_) return Leave{};
+  if (parts && (!parts_by_checkpoint || newest_course_.done == done)) return Part{};
   if (admits && newest_course_.done == done) return Admit{};
   Order train = order_of_step();
   train.snapshot = order.snapshot;
@@ -68,6 +76,8 @@ void Coordinator::Machine::do_next() {
     if (!waits_already) proceed(*order);
   } else if (std::holds_alternative<Admit>(following)) {
     install(members(), true, "a rank joins");
+  } else if (std::holds_alternative<Part>(following)) {
+    part();
   } else if (course_.done == newest_course_.done) {
     finish({RunOutcome::kStopped, *stopping_, course_.done, {}, {}});
   } else {

@@ -190,6 +190,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   const Rank rank = peer.member.rank;
   journal("lost", runtime::say("rank ", rank, ": ", reason), {{"rank", rank}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
+  if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
   if (peer.is != Peer::Is::kMember) {
     if (short_since_) install_when_all_have_reported();  // it may have been waited for
     return;

@@ -168,10 +168,23 @@ void SimulatedWorld::restart_coordinator() {
   is_asked_for_checkpoint_ = false;
   expected_step_ = options.start.folder.empty() ? 0 : options.start.manifest.step;
   coordinator_.reset();
+  options.numbers = numbers_;
   coordinator_.emplace(std::move(options), now_);
+  for (const auto& said : repeated_) apply(said(*coordinator_));
   for (auto& [connection, rank] : std::exchange(ranks_, {})) {
     if (rank.alive && !rank.ended) connect_anew(std::move(rank));
   }
+}
+
+void SimulatedWorld::drain(const std::set<Rank>& leaving) {
+  repeated_.emplace_back([leaving, this](Coordinator& to) { return to.on_drain(leaving, "b", now_); });
+  apply(repeated_.back()(*coordinator_));
+}
+
+void SimulatedWorld::invite(const std::set<Rank>& coming, std::size_t numbers) {
+  numbers_ = numbers;
+  repeated_.emplace_back([=, this](Coordinator& to) { return to.on_invited(coming, numbers, "b", now_); });
+  apply(repeated_.back()(*coordinator_));
 }
 
 CoordinatorOptions::Start SimulatedWorld::find_checkpoint() const {
