@@ -69,7 +69,8 @@ void print_help(const std::string& verb, std::ostream& out) {
        "cadre drain RUN HOST: the ranks of a live run on this host leave it at the end of a step, and the others go on "
        "without a step or micro-batch lost. Returns when none of their processes is left there. The host is named as "
        "in "
-       "--hosts or as cadre status names it. `cadre join RUN HOST` brings its ranks back\n"},
+       "--hosts or as cadre status names it. `cadre join RUN HOST` brings its ranks back. Launcher and coordinator "
+       "stay where they are\n"},
       {"join",
        "cadre join RUN [HOST[:N]] [--ranks N]: starts N ranks more of a live run, on this host or on HOST, which the "
        "run's launcher reaches by ssh; they load while the others train and come in at the end of a step. Without N as "

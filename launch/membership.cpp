@@ -6,6 +6,7 @@
 #include "launch/listener.h"
 #include "runtime/error.h"
 #include "runtime/plain_text.h"
+#include "runtime/run_lock.h"
 
 namespace cadre::launch {
 namespace {
@@ -107,7 +108,7 @@ void Membership::rank_ended() {
 }
 
 void Membership::join(const RequestBox::Asked& asked) {
-  const std::string& host = asked.request.host;
+  const std::string host = asked.request.host.empty() ? runtime::this_process().host : asked.request.host;
   const auto reported = callbacks_.hosts_of_ranks();
   for (const auto& [id, drain] : drains_) {
     if (drain.host == host || hosts_.on(host, reported) == drain.ranks) {
@@ -125,10 +126,8 @@ void Membership::join(const RequestBox::Asked& asked) {
     for (std::uint32_t rank = run.first; rank < run.first + run.ranks; ++rank) ranks.insert(rank);
   }
   answer.ranks.assign(ranks.begin(), ranks.end());
-  callbacks_.control({{"control", "invited"},
-                      {"host", host.empty() ? "localhost" : host},
-                      {"ranks", as_json(ranks)},
-                      {"numbers", hosts_.numbers()}});
+  callbacks_.control(
+      {{"control", "invited"}, {"host", host}, {"ranks", as_json(ranks)}, {"numbers", hosts_.numbers()}});
   for (const HostRanks::Run& run : runs) callbacks_.start({.host = host, .ranks = run.ranks}, run.first);
   box_->answer(asked.id, answer);
 }

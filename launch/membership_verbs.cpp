@@ -6,6 +6,7 @@
 
 #include "launch/exit_code.h"
 #include "launch/hosts.h"
+#include "launch/listener.h"
 #include "launch/roster.h"
 #include "launch/run_requests.h"
 #include "launch/verbs.h"
@@ -91,6 +92,8 @@ int join(Arguments arguments) {
   if (!count.empty()) request.ranks = static_cast<std::uint32_t>(integer_of("ranks", count, 1, kMostRankNumbers));
   if (!where.empty()) require_host_name(request.host);
   const runtime::FolderState state = live_run(run);
+  // The launcher, which must not wait for a name server, looks the name up again.
+  if (!where.empty()) is_this_machine(request.host);
   char here[256] = {};
   gethostname(here, sizeof here - 1);
   if (where.empty() && state.holder->host != here) {

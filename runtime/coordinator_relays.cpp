@@ -28,6 +28,9 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
   welcome(from, peer.member);
   give_up(snapshots_.that_miss(rank), runtime::say("word of rank ", rank, "'s shard may be lost"));
   if (message.stamp != view_.stamp) {
+    // A view that goes on from what its members have may follow a commit at once.
+    if (!told_view_.load && message.committed + 1 == told_view_.order.step)
+      effects_.push_back(Tell{{from}, told_commit_});
     effects_.push_back(Tell{{from}, told_view_});
   } else if (message.committed + 1 == course_.done) {
     told_commit_.stamp = stamp_;

@@ -67,6 +67,9 @@ void SimulatedCluster::launch() {
   ++story_.launches;
   finished_.reset();
   starts_.clear();
+  numbers_ = scenario_.ranks;
+  drained_.clear();
+  controls_.clear();
   start_coordinator();
   for (runtime::Rank rank = 0; rank < scenario_.ranks; ++rank) start_rank(rank);
 }
@@ -118,9 +121,9 @@ void SimulatedCluster::rank_ended(SimulatedRank& rank) {
               [other = other, pid = rank.pid()] { other->run([other, pid] { other->lose_peer(pid); }); });
   }
   const std::uint64_t starts = starts_[rank.number()];
-  if (finished_ || !scenario_.ranks_return || starts > 6) return;
+  if (finished_ || !scenario_.ranks_return || starts > 6 || drained_.contains(rank.number())) return;
   clock_.after(starts * chance_.between(50ms, 1s), [this, number = rank.number(), pid = rank.pid()] {
-    if (!finished_ && ranks_.at(number)->pid() == pid) start_rank(number);
+    if (!finished_ && ranks_.at(number)->pid() == pid && !drained_.contains(number)) start_rank(number);
   });
 }
 
@@ -316,12 +319,50 @@ void SimulatedCluster::do_fault(const Fault& fault) {
       // A shard that does not come in time is given up.
       disk_has_failed_ = disk_has_failed_ || scenario_.progress_limit > 0us;
       break;
+    case Fault::What::kDrainHost:
+      drain_host_of(fault.who);
+      break;
+    case Fault::What::kInvite:
+      invite();
+      break;
     case Fault::What::kStopRun:
       coordinator_->run([coordinator = coordinator_] { coordinator->stop_run(); });
       break;
     case Fault::What::kCount:
       break;
   }
+}
+
+void SimulatedCluster::control(SimulatedCoordinator::Control line) {
+  controls_.push_back(line);
+  coordinator_->run([coordinator = coordinator_, line] { coordinator->obey(line); });
+}
+
+void SimulatedCluster::drain_host_of(runtime::Rank rank) {
+  std::set<runtime::Rank> ranks;
+  for (runtime::Rank one = 0; one < numbers_; ++one) {
+    if (host_name_of(one) == host_name_of(rank)) ranks.insert(one);
+  }
+  if (!coordinator_->agrees_to_drain(ranks)) return;
+  drained_.insert(ranks.begin(), ranks.end());
+  control([ranks, host = host_name_of(rank)](runtime::Coordinator& to, TimePoint now) {
+    return to.on_drain(ranks, host, now);
+  });
+}
+
+// As the launcher does: ranks that were drained only when their processes have ended.
+void SimulatedCluster::invite() {
+  std::set<runtime::Rank> ranks = drained_;
+  std::erase_if(ranks, [this](runtime::Rank rank) { return living(rank) != nullptr; });
+  if (ranks.empty()) {
+    if (numbers_ >= scenario_.ranks + 2) return;
+    ranks.insert(static_cast<runtime::Rank>(numbers_++));
+  }
+  for (const runtime::Rank rank : ranks) drained_.erase(rank);
+  control([ranks, numbers = numbers_](runtime::Coordinator& to, TimePoint now) {
+    return to.on_invited(ranks, numbers, "a host", now);
+  });
+  for (const runtime::Rank rank : ranks) start_rank(rank);
 }
 
 Story simulate(const Scenario& scenario, SimulationOptions options) {

@@ -44,6 +44,8 @@ class SimulatedCluster {
   const runtime::Workload& workload() const { return scenario_.workload; }
   const Trajectory& trajectory() const { return trajectory_; }
   std::uint64_t chunks() const;
+  std::size_t numbers() const { return numbers_; }  // of ranks, with those invited
+  const std::vector<SimulatedCoordinator::Control>& controls() const { return controls_; }
   std::string host_name_of(runtime::Rank rank) const;
   Duration time_to_compute(runtime::Rank rank);
   Duration time_to_load();
@@ -81,6 +83,9 @@ class SimulatedCluster {
   void kill_rank(SimulatedRank& rank, bool is_heard);
   void end_launch();
   void do_fault(const Fault& fault);
+  void drain_host_of(runtime::Rank rank);
+  void invite();
+  void control(SimulatedCoordinator::Control line);
   SimulatedRank* living(runtime::Rank rank);
   void check_end();
   void check_records();
@@ -101,6 +106,9 @@ class SimulatedCluster {
   std::vector<std::weak_ptr<ControlLink>> connections_;
   std::map<std::pair<std::int64_t, std::int64_t>, TimePoint> last_frame_;
   std::map<runtime::Rank, std::uint64_t> starts_;  // of this launch
+  std::size_t numbers_ = 0;
+  std::set<runtime::Rank> drained_;
+  std::vector<SimulatedCoordinator::Control> controls_;  // said to each coordinator of this launch
   std::int64_t last_pid_ = 0;
   runtime::Connection last_connection_ = 0;
   std::optional<runtime::Finished> finished_;

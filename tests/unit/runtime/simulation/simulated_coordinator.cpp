@@ -15,7 +15,16 @@ SimulatedCoordinator::SimulatedCoordinator(SimulatedCluster& cluster, std::uint6
 
 void SimulatedCoordinator::start() {
   machine_.emplace(find_start(), clock_.now());
+  for (const Control& control : cluster_.controls()) obey(control);
   tick();
+}
+
+void SimulatedCoordinator::obey(const Control& control) {
+  if (is_open() && !machine_->finished()) perform(control(*machine_, clock_.now()));
+}
+
+bool SimulatedCoordinator::agrees_to_drain(const std::set<runtime::Rank>& ranks) const {
+  return is_open() && !is_stopped() && !machine_->finished() && machine_->why_not_drain(ranks).empty();
 }
 
 runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
@@ -23,6 +32,7 @@ runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
   disk.staging.clear();
   runtime::CoordinatorOptions options{.run_id = "a run",
                                       .expected_ranks = cluster_.scenario().ranks,
+                                      .numbers = cluster_.numbers(),
                                       .policy = cluster_.scenario().policy,
                                       .logging_steps = 3,
                                       .join_limit = 60s,
