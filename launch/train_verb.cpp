@@ -186,7 +186,8 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
   callbacks.rank_boot = boot;
   callbacks.hosts_of_ranks = [&] {
     std::map<std::uint32_t, std::string> hosts;
-    for (const auto& [rank, entry] : read_roster(setup.folder.path(), setup.folder.record().starts).ranks()) {
+    const Roster roster = read_roster(setup.folder.path(), setup.folder.record().starts);
+    for (const auto& [rank, entry] : roster.ranks()) {
       hosts[static_cast<std::uint32_t>(rank)] = entry.process.host;
     }
     return hosts;

@@ -167,7 +167,9 @@ class DrainTest(InFolder):
                 return path
 
             left = [put(1, good, 0o644), put(2, " " * 5000 + good)]
-            (box / f"{3:032x}.request").symlink_to(put(30, good).rename(self.folder / "elsewhere"))
+            (self.folder / "elsewhere").write_text(good)
+            (self.folder / "elsewhere").chmod(0o600)
+            (box / f"{3:032x}.request").symlink_to(self.folder / "elsewhere")
             os.mkfifo(box / f"{4:032x}.request", 0o600)
             broken = [put(5, "["), put(6, json.dumps({"verb": "stop", "host": "x"})), put(7, "{" * 3000),
                       put(8, json.dumps({"verb": "drain", "host": "x y"})),
