@@ -55,6 +55,5 @@ class DrainAndJoinTest(Training):
         self.assertEqual(self.members(run)[-1], [(0, "a"), (2, "c"), (3, "c")])
 
 
-
 if __name__ == "__main__":
     unittest.main()
