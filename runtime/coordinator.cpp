@@ -308,6 +308,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, ShardWritten&& messag
     effects_.push_back(GiveUpCheckpoint{whole->step, whole->stamp, whole->problem});
     return;
   }
+  // A checkpoint never outlives the commits that it is of, should the machine die.
+  journal("shards", whole->reason, {{"step", whole->step}}, Durability::kDisk, false);
   effects_.push_back(Publish{{.run_id = options_.run_id,
                               .step = whole->step,
                               .generation = whole->stamp.generation,

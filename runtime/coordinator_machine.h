@@ -198,9 +198,9 @@ class Coordinator::Machine {
   // ---- the end and the record (coordinator_record.cpp)
   void fail(const std::string& reason, RunOutcome outcome = RunOutcome::kFailed);
   void finish(Finished finished);
-  // An entry for people, durable before what follows.
+  // An entry, durable before what follows.
   void journal(std::string event, std::string reason, boost::json::object more = {},
-               Durability durability = Durability::kDisk);
+               Durability durability = Durability::kDisk, bool for_people = true);
   void journal_start();
   void say(std::string line, bool warning = false);
 

@@ -40,14 +40,14 @@ void Coordinator::Machine::finish(Finished finished) {
 }
 
 void Coordinator::Machine::journal(std::string event, std::string reason, boost::json::object more,
-                                   Durability durability) {
+                                   Durability durability, bool for_people) {
   boost::json::object entry{{"event", std::move(event)},
                             {"step", course_.done},
                             {"reason", std::move(reason)},
                             {"generation", stamp_.generation},
                             {"view", stamp_.view}};
   for (auto& [key, value] : more) entry.insert_or_assign(key, std::move(value));
-  effects_.push_back(Journal{std::move(entry), durability, true});
+  effects_.push_back(Journal{std::move(entry), durability, for_people});
 }
 
 void Coordinator::Machine::journal_start() {

@@ -27,8 +27,10 @@ void Coordinator::Machine::attach(Connection from, Connection before, const Rejo
   journal("reconnected", runtime::say("rank ", rank, " has connected anew"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
   give_up(snapshots_.that_miss(rank), runtime::say("word of rank ", rank, "'s shard may be lost"));
-  // It may have missed a commit and the view that began with ranks coming in at once after it.
-  if (message.stamp.view == resident_in_.stamp.view && message.committed + 1 == course_.done) {
+  // It may have missed a commit and the view that began with ranks coming in at once after it. One that still loads
+  // what the view goes on from has not.
+  const std::uint64_t of = resident_in_.stamp.view;
+  if (message.stamp.view == of && told_commit_.stamp.view == of && message.committed + 1 == course_.done) {
     told_commit_.stamp = message.stamp;
     told_commit_.stamp.term = stamp_.term;
     effects_.push_back(Tell{{from}, told_commit_});

@@ -43,7 +43,7 @@ std::string digest_of(const object& step, const array& micro_batches) {
 }
 
 bool is_for_people(const std::string& event) {
-  return event != "term" && event != "commit" && event != "evaluation";
+  return event != "term" && event != "commit" && event != "evaluation" && event != "shards";
 }
 
 struct Contradiction : std::runtime_error {

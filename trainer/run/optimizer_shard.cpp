@@ -33,9 +33,13 @@ void OptimizerShard::keep_only(const std::vector<std::uint64_t>& chunks) {
                 [&](const auto& held) { return std::find(chunks.begin(), chunks.end(), held.first) == chunks.end(); });
 }
 
+std::span<float> OptimizerShard::values() const {
+  return {static_cast<float*>(space_.values().data_ptr()), static_cast<std::size_t>(chunks_.elements)};
+}
+
 std::span<float> OptimizerShard::values_of(std::uint64_t chunk) const {
   const runtime::ChunkRange range = chunks_.range(chunk);
-  return {static_cast<float*>(space_.values().data_ptr()) + range.begin, range.size()};
+  return values().subspan(range.begin, range.size());
 }
 
 void OptimizerShard::apply(std::uint64_t chunk, std::span<const float> gradient, const UpdateStep& update) {

@@ -44,6 +44,7 @@ class OptimizerShard {
   // Of (chunk, gradient, values, moments): equal on all holders before the update.
   std::uint64_t digest(std::uint64_t chunk, std::span<const float> gradient) const;
 
+  std::span<float> values() const;  // of the whole space
   std::span<float> values_of(std::uint64_t chunk) const;
 
  private:

@@ -159,8 +159,8 @@ void TrainStep::exchange(const Work& work) {
   if (flips && !reduced_.empty()) flip_a_bit(reduced_.begin()->second.values);
 }
 
-runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell) {
-  const Clock::time_point begin = Clock::now();
+void TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell) {
+  began_ = Clock::now();
   const data::Step& step = state_.plan.at(static_cast<std::int64_t>(order.step));
   if (order.step != step_ || order.audit) reset();
   step_ = order.step;
@@ -180,15 +180,13 @@ runtime::Prepared TrainStep::prepare(const runtime::Order& order, const ViewPart
   if (is_fast()) contribute_one_sum_each(plan);
   comm::ExactReduction reduction(parts.communicator, std::move(plan));
   exchange({step, parts, tell, mine, reduction});
-  runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
-  vote.compute_seconds = compute_seconds_;
-  vote.exchange_seconds = seconds_since(begin) - vote.compute_seconds;
-  vote_on(vote, parts, order.audit);
-  return vote;
 }
 
-void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts, bool audit) {
+runtime::Prepared TrainStep::vote(const runtime::Order& order, const ViewParts& parts) {
   const Span span(trace_, "digest", step_ + 1);
+  runtime::Prepared vote{.stamp = parts.view.stamp, .step = step_};
+  vote.compute_seconds = compute_seconds_;
+  vote.exchange_seconds = seconds_since(began_) - vote.compute_seconds;
   std::vector<runtime::ChunkDigest> held;
   for (const auto& [chunk, sum] : reduced_) {
     const auto& holders = parts.placement.holders[chunk];
@@ -200,13 +198,14 @@ void TrainStep::vote_on(runtime::Prepared& vote, const ViewParts& parts, bool au
       if (copy == 0) vote.norms.push_back({chunk, optimizer::sum_of_squares(sum.values)});
     }
   }
-  if (audit) {
+  if (order.audit) {
     vote.held = held;
     if (said_of_ == step_) vote.held_before = std::move(said_);
   }
   said_ = std::move(held);
   said_of_ = step_;
   vote.parameters_digest = parameters_digest(step_);
+  return vote;
 }
 
 std::uint64_t TrainStep::parameters_digest(std::uint64_t step) const {
@@ -230,18 +229,21 @@ void TrainStep::apply(const runtime::Commit& commit) {
   reset();
 }
 
-void TrainStep::gather(const ViewParts& parts) {
+void TrainStep::gather(const ViewParts& parts, const runtime::Placement& holders, const std::vector<bool>& receivers) {
   const bool flips = reach(Failpoint::kGather, step_);
   const Span span(trace_, "gather", step_ + 1);
-  const at::Tensor& values = state_.decoder->parameters().values();
-  comm::all_gather(parts.communicator, state_.optimizer.chunks(), parts.placement,
-                   {static_cast<float*>(values.data_ptr()), static_cast<std::size_t>(values.numel())});
+  comm::AllGather gather(parts.communicator,
+                         {.chunks = state_.optimizer.chunks(),
+                          .holders = &holders,
+                          .hosts = runtime::host_numbers(parts.view),
+                          .receivers = receivers},
+                         state_.optimizer.values());
+  gather.finish();
   if (!flips) return;
   // Of a chunk that others hold, where there is one.
+  const auto& held = parts.placement.holders;
   std::uint64_t chunk = 0;
-  const auto& holders = parts.placement.holders;
-  while (chunk + 1 < holders.size() && std::count(holders[chunk].begin(), holders[chunk].end(), parts.self) > 0)
-    ++chunk;
+  while (chunk + 1 < held.size() && std::count(held[chunk].begin(), held[chunk].end(), parts.self) > 0) ++chunk;
   flip_a_bit(state_.optimizer.values_of(chunk));
 }
 

@@ -1,6 +1,7 @@
 // One rank's part of one optimizer step: compute, exchange, vote, and after the commit apply and gather.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,11 +34,14 @@ class TrainStep {
   using Tell = std::function<void(runtime::MemberMessage)>;
   // Computes this member's share of `order` and takes part in the reduction. comm::CommError (Aborted) when the view
   // ends before; nodes that are complete are kept for the next one.
-  runtime::Prepared prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell);
+  void prepare(const runtime::Order& order, const ViewParts& parts, const Tell& tell);
+  // After prepare(), and with the state of all chunks that this member is to hold.
+  runtime::Prepared vote(const runtime::Order& order, const ViewParts& parts);
 
-  // After prepare() and the coordinator's word: updates what this rank holds. What others hold is then gathered.
+  // After the vote and the coordinator's word: updates what this rank holds. What others hold is then gathered.
   void apply(const runtime::Commit& commit);
-  void gather(const ViewParts& parts);
+  // From `holders`, by chunk, to all members or to `receivers`.
+  void gather(const ViewParts& parts, const runtime::Placement& holders, const std::vector<bool>& receivers = {});
   // Of all parameters, after `step` updates: equal on all ranks.
   std::uint64_t parameters_digest(std::uint64_t step) const;
 
@@ -59,7 +63,6 @@ class TrainStep {
   // The same for `reduction: fast`, into rank_sum_; nothing leaves.
   void add_up(runtime::Range node, const Work& work);
   void exchange(const Work& work);
-  void vote_on(runtime::Prepared& vote, const ViewParts& parts, bool audit);
   std::span<const float> gradient() const;
   bool in_rounds() const { return state_.config.zero_stage >= 2; }
 
@@ -67,6 +70,7 @@ class TrainStep {
   Trace* trace_;
   std::uint64_t step_ = 0;
   std::uint64_t trained_tokens_ = 0;
+  std::chrono::steady_clock::time_point began_ = {};
   double compute_seconds_ = 0;
   std::map<std::uint32_t, std::pair<runtime::Range, std::vector<float>>> nodes_;  // by begin; in rounds none is kept
   comm::TreeSum sum_;                                                             // of the node that is being computed

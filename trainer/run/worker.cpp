@@ -18,8 +18,9 @@ struct Worker::Place {
   std::uint32_t self = 0;
   runtime::Placement placement;
   std::unique_ptr<comm::Communicator> communicator;
-  bool has_committed = false;   // and what the view took away is forgotten
-  bool has_parameters = false;  // all of them, after committed_ updates
+  std::optional<StateMove> move;  // under way
+  bool has_committed = false;     // and what the view took away is forgotten
+  bool has_parameters = false;    // all of them, after committed_ updates
 };
 
 Worker::Worker(WorkerOptions options)
@@ -211,27 +212,37 @@ std::vector<std::uint64_t> Worker::chunks_here() const {
   return chunks;
 }
 
-// The members hold all state between them: who is to hold a chunk from now on gets it from one that does, and everybody
-// all parameters, since the view before may have ended while they were gathered, and who is new has none of them.
+// The members hold all state between them. First they complete their parameters, since the view before may have ended
+// while these were gathered. All else leaves while they compute.
 void Worker::go_on(const runtime::NewView& message) {
-  receive_chunks(message);
-  gather();
-}
-
-void Worker::gather() {
-  place_->has_parameters = false;
-  step_->gather(parts());
-  place_->has_parameters = true;
-}
-
-void Worker::receive_chunks(const runtime::NewView& message) {
-  const Span span(trace_.get(), "move", committed_);
   state_->optimizer.hold_also(chunks_here());
   reach(Failpoint::kMove, committed_);
   const std::uint64_t chunks = state_->optimizer.chunks().count();
-  const runtime::View& resident_in = message.resident_in;
-  move_state({.view = resident_in, .placement = runtime::place(resident_in, chunks, message.state_copies)}, parts(),
-             state_->optimizer);
+  const runtime::View& before = message.resident_in;
+  const Residency residency{.view = before, .placement = runtime::place(before, chunks, message.state_copies)};
+  const runtime::Placement sources = holders_left(residency, place_->view);
+  const bool is_resident = before.has(place_->view.members[place_->self]);
+  std::vector<bool> residents;
+  for (const runtime::Member& member : place_->view.members) residents.push_back(before.has(member));
+  if (is_resident) gather(sources, residents);
+  place_->move.emplace(sources, residents, parts(), state_->optimizer);
+  if (is_resident) return;
+  const Span span(trace_.get(), "receive", committed_);
+  place_->move->finish_parameters();
+  place_->has_parameters = true;
+}
+
+void Worker::finish_move() {
+  if (!place_->move) return;
+  const Span span(trace_.get(), "move", committed_);
+  place_->move->finish();
+  place_->move.reset();
+}
+
+void Worker::gather(const runtime::Placement& holders, const std::vector<bool>& receivers) {
+  place_->has_parameters = false;
+  step_->gather(parts(), holders, receivers);
+  place_->has_parameters = true;
 }
 
 void Worker::forget() {
@@ -252,7 +263,7 @@ void Worker::commit(const runtime::Commit& message) {
   introduce();
   // All holders of the view have voted: what it took away may go now.
   if (!std::exchange(place_->has_committed, true)) state_->optimizer.keep_only(chunks_here());
-  gather();
+  gather(place_->placement);
 }
 
 // The seeded start is a function of configuration and base model; it is loaded anew.
@@ -285,8 +296,9 @@ bool Worker::perform(const runtime::Order& order) {
 }
 
 void Worker::train(const runtime::Order& order) {
-  runtime::Prepared vote =
-      step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); });
+  step_->prepare(order, parts(), [this](runtime::MemberMessage message) { tell(std::move(message)); });
+  finish_move();
+  runtime::Prepared vote = step_->vote(order, parts());
   reach(Failpoint::kPrepared, order.step);
   tell(std::move(vote));
   has_voted_ = true;
@@ -321,6 +333,7 @@ void Worker::take_snapshot(std::uint64_t step) {
       runtime::staging_folder(files_.folder() / "checkpoints", step, place_->view.stamp);
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
   if (owned.empty()) return;
+  finish_move();
   writer_->write({.folder = folder,
                   .name = shard_name(place_->view.stamp, options_.self.rank, options_.self.incarnation),
                   .stamp = place_->view.stamp,
@@ -329,6 +342,7 @@ void Worker::take_snapshot(std::uint64_t step) {
 }
 
 void Worker::write_the_result(const runtime::Order& order) {
+  finish_move();  // what is sent stays as it is until then
   model::Decoder& decoder = *state_->decoder;
   if (order.checkpoint == runtime::kSeededStart) {
     start_over();

@@ -55,8 +55,9 @@ class Worker {
   bool obey(const runtime::CoordinatorMessage& message);
   void install(const runtime::NewView& message);
   void go_on(const runtime::NewView& message);
-  void receive_chunks(const runtime::NewView& message);
-  void gather();
+  void gather(const runtime::Placement& holders, const std::vector<bool>& receivers = {});
+  // What comes in the background is there.
+  void finish_move();
   // What an earlier incarnation of this rank had.
   void forget();
   void commit(const runtime::Commit& message);

@@ -1,4 +1,4 @@
-// The reduction and the gather between members that talk, at 1, 2, 3, 4 and 7 of them: the bits of the tree by its
+// The reduction between members that talk, at 1, 2, 3, 4 and 7 of them: the bits of the tree by its
 // definition at every holder, whoever contributes what.
 #include "comm/exact_reduction.h"
 
@@ -8,10 +8,9 @@
 #include <atomic>
 #include <bit>
 #include <functional>
-#include <limits>
 #include <random>
 
-#include "comm/all_gather.h"
+#include "tests/unit/comm/counting_communicator.h"
 #include "tests/unit/comm/step_nodes.h"
 #include "tests/unit/comm/transport_world.h"
 
@@ -56,31 +55,6 @@ class Step {
   std::vector<std::vector<float>> gradients_;
 };
 
-// Counts what its member sends to those on other hosts.
-class Counting final : public Communicator {
- public:
-  Counting(Communicator& inner, const std::vector<std::uint32_t>& hosts) : inner_(inner), hosts_(hosts) {}
-
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  Ticket start(Group group) override {
-    for (const Send& send : group.sends) {
-      if (!hosts_.empty() && host_of(send.to) != host_of(rank())) bytes_between_hosts += send.bytes.size();
-    }
-    return inner_.start(std::move(group));
-  }
-  void wait(Ticket ticket) override { inner_.wait(ticket); }
-  void abort(const std::string& reason) noexcept override { inner_.abort(reason); }
-
-  std::uint64_t bytes_between_hosts = 0;
-
- private:
-  std::uint32_t host_of(int member) const { return hosts_[static_cast<std::size_t>(member)]; }
-
-  Communicator& inner_;
-  const std::vector<std::uint32_t>& hosts_;
-};
-
 class ExactReductionTest : public testing::TestWithParam<int> {
  protected:
   void SetUp() override { world_ = world_factories().front().make(GetParam()); }
@@ -105,7 +79,7 @@ class ExactReductionTest : public testing::TestWithParam<int> {
     const std::vector<float> whole = step.sum_of({0, step.micro_batches()});
     bytes_between_hosts_ = 0;
     together(view.communicators, [&](Communicator& inner) {
-      Counting communicator(inner, hosts_);
+      CountingCommunicator communicator(inner, hosts_);
       const auto self = static_cast<std::uint32_t>(communicator.rank());
       ExactReduction reduction(communicator, {.micro_batches = step.micro_batches(),
                                               .nodes = nodes,
@@ -258,29 +232,6 @@ TEST_P(ExactReductionTest, FewerNodesThanPlannedAreAFailedCheck) {
   reduction.contribute(sum);
   EXPECT_THROW(reduction.contribute(sum), std::logic_error);
   EXPECT_THROW(reduction.contribute(std::span(sum).first(3)), std::logic_error);
-}
-
-TEST_P(ExactReductionTest, GatherLeavesEqualBitsEverywhere) {
-  std::mt19937 generator(13);
-  std::normal_distribution<float> normal;
-  for (const std::size_t copies : {1u, 2u, 3u}) {
-    const View view = next_view(copies);
-    for (int round = 0; round < 3; ++round) {
-      std::vector<float> values(kSpace.elements);
-      for (float& value : values) value = normal(generator);
-      together(view.communicators, [&](Communicator& communicator) {
-        std::vector<float> mine(kSpace.elements, std::numeric_limits<float>::quiet_NaN());
-        for (std::size_t copy = 0; copy < copies; ++copy) {
-          for (const std::uint64_t chunk :
-               view.placement.chunks_of(static_cast<std::uint32_t>(communicator.rank()), copy)) {
-            std::ranges::copy(piece_of(values, chunk), mine.begin() + static_cast<long>(kSpace.range(chunk).begin));
-          }
-        }
-        all_gather(communicator, kSpace, view.placement, mine);
-        EXPECT_EQ(bits_of(mine), bits_of(values)) << "member " << communicator.rank() << ", " << copies << " copies";
-      });
-    }
-  }
 }
 
 // Two hosts of two ranks, aligned: each host sends what one rank would, in one piece of each chunk.

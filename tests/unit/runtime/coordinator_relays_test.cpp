@@ -65,6 +65,28 @@ TEST(CoordinatorRelays, ARelayMayDieWhileARankComesIn) {
   EXPECT_GT(missed, 0U) << "both";
 }
 
+// A rank says what it has before it has loaded: that is no commit that it has missed.
+TEST(CoordinatorRelays, WhoConnectsAnewWhileItLoadsHearsOfNoCommit) {
+  CoordinatorOptions options = options_for(3, true);
+  options.policy.save_every = 1;
+  SimulatedWorld world(std::move(options), workload_of(kSteps, 8), 3);
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  bool loads = false;
+  world.run([&](SimulatedWorld& w) {
+    if (w.restarts == 0 && w.done() == 1 && w.checkpoints.contains(1)) w.restart_coordinator();
+    SimulatedRank* rank = w.rank(1);
+    const bool has_view = w.restarts == 1 && rank->stamp.term == 2 && rank->stamp == w.coordinator().view().stamp;
+    if (!has_view || std::exchange(loads, true)) return;
+    ASSERT_EQ(w.done(), 1U);
+    rank->done = 0;
+    rank->parameters = kSeededParameters;
+    rank->outbox.clear();
+    w.reconnect(1, false);
+  });
+  EXPECT_TRUE(loads);
+  expect_success(world);
+}
+
 // Together with a rank, and again before all are back.
 TEST(CoordinatorRelays, RelaysAndRanksMayDieOneAfterTheOther) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {

@@ -174,7 +174,7 @@ void SimulatedRank::install(const runtime::NewView& message) {
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     if (holds(chunk, place_->self)) moments_.emplace(chunk, 0);
   }
-  move_state(message, [this, order = message.order] { gather([this, order] { perform(order); }); });
+  keep_state(message);
 }
 
 void SimulatedRank::load(const runtime::NewView& message) {
@@ -202,55 +202,6 @@ void SimulatedRank::load(const runtime::NewView& message) {
   });
 }
 
-void SimulatedRank::move_state(const runtime::NewView& message, const Continuation& then) {
-  const runtime::Placement residency = runtime::place(message.resident_in, chunks(), message.state_copies);
-  for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
-    std::vector<std::uint32_t> left;
-    for (const std::uint32_t holder : residency.holders.at(chunk)) {
-      const runtime::Member& member = message.resident_in.members.at(holder);
-      if (place_->view.has(member)) {
-        left.push_back(static_cast<std::uint32_t>(*place_->view.index_of(member.rank)));
-      }
-    }
-    cluster_.require(!left.empty(), [&] { return runtime::say(describe(), ": nobody holds chunk ", chunk); });
-    if (left.empty()) return;
-    for (const std::uint32_t holder : place_->placement.holders[chunk]) {
-      if (std::find(left.begin(), left.end(), holder) != left.end()) continue;
-      const std::uint32_t source = left.front();
-      const Frame frame{Frame::Kind::kMove, chunk, {}, {}};
-      if (source == place_->self) {
-        send_frame(holder, {frame.kind, chunk, {}, {values_[chunk], moments_.at(chunk)}});
-      } else if (holder == place_->self) {
-        expect(source, frame, [this, chunk](const ChunkState& state) {
-          values_[chunk] = state.values;
-          moments_[chunk] = state.moment;
-        });
-      }
-    }
-  }
-  await(then);
-}
-
-void SimulatedRank::gather(const Continuation& then) {
-  place_->has_parameters = false;
-  for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
-    const std::uint32_t owner = place_->placement.owner_of(chunk);
-    const Frame frame{Frame::Kind::kGather, chunk, {}, {values_[chunk], 0}};
-    if (owner == place_->self) {
-      for (std::uint32_t member = 0; member < place_->view.size(); ++member) {
-        if (!holds(chunk, member)) send_frame(member, frame);
-      }
-    } else if (!holds(chunk, place_->self)) {
-      expect(owner, frame, [this, chunk](const ChunkState& state) { values_[chunk] = state.values; });
-    }
-  }
-  await([this, then] {
-    check_parameters("gathered");
-    place_->has_parameters = true;
-    then();
-  });
-}
-
 void SimulatedRank::commit(const runtime::Commit& message) {
   // A new coordinator says again what the one before it said last.
   if (message.step + 1 == committed_) return perform(message.next);
@@ -273,7 +224,7 @@ void SimulatedRank::commit(const runtime::Commit& message) {
   if (!std::exchange(place_->has_committed, true)) {
     std::erase_if(moments_, [&](const auto& held) { return !holds(held.first, place_->self); });
   }
-  gather([this, next = message.next] { perform(next); });
+  gather(place_->placement, {}, [this, next = message.next] { perform(next); });
 }
 
 void SimulatedRank::report() {
@@ -335,6 +286,8 @@ void SimulatedRank::evaluate(const Order& order, std::uint32_t unit, runtime::Ev
 void SimulatedRank::take_snapshot(const Order& order, Continuation then) {
   const std::vector<std::uint64_t> owned = place_->placement.chunks_of(place_->self, 0);
   if (owned.empty()) return then();
+  // What moves in the background must be there.
+  if (!expected_.empty()) return await([this, order, then] { take_snapshot(order, then); });
   if (writer_free_ > clock_.now()) {
     return busy(std::chrono::duration_cast<Duration>(writer_free_ - clock_.now()),
                 [this, order, then] { take_snapshot(order, then); });
@@ -388,55 +341,6 @@ void SimulatedRank::write_the_result(const Order& order) {
     client_.send(runtime::ResultWritten{
         place_->view.stamp, {{"adapter_model.safetensors", std::to_string(digest_of(result))}}, order.reason});
   });
-}
-
-// ---- between ranks
-
-void SimulatedRank::send_frame(std::uint32_t to, const Frame& frame) {
-  if (!place_->is_aborted) cluster_.send_frame(*this, place_->view, to, place_->self, frame);
-}
-
-void SimulatedRank::expect(std::uint32_t from, const Frame& frame, std::function<void(const ChunkState&)> take) {
-  expected_[from].push_back({frame, std::move(take)});
-}
-
-void SimulatedRank::await(Continuation then) {
-  if (place_->is_aborted) {
-    expected_.clear();
-    return idle();
-  }
-  at_ = At::kWaiting;
-  then_ = std::move(then);
-  pump();
-}
-
-void SimulatedRank::receive_frame(const runtime::Stamp& stamp, std::uint32_t from, const Frame& frame) {
-  if (at_ == At::kEnded || (place_ && stamp < place_->view.stamp)) return;
-  mail_[stamp][from].push_back(frame);
-  if (at_ != At::kWaiting) return;
-  pump();
-  look();
-}
-
-void SimulatedRank::pump() {
-  auto& mail = mail_[place_->view.stamp];
-  bool is_complete = true;
-  for (auto& [from, expected] : expected_) {
-    std::deque<Frame>& arrived = mail[from];
-    while (!expected.empty() && !arrived.empty()) {
-      cluster_.require(expected.front().frame.is_same_transfer(arrived.front()), [&] {
-        return runtime::say(describe(), ": a transfer of member ", from, " that the plan does not have");
-      });
-      expected.front().take(arrived.front().content);
-      expected.pop_front();
-      arrived.pop_front();
-    }
-    is_complete = is_complete && expected.empty();
-  }
-  if (!is_complete) return;
-  expected_.clear();
-  idle();
-  std::exchange(then_, {})();
 }
 
 }  // namespace cadre::simulation

@@ -73,8 +73,6 @@ class SimulatedRank : public RankEnd {
   void introduce();
   void install(const runtime::NewView& message);
   void load(const runtime::NewView& message);
-  void move_state(const runtime::NewView& message, const Continuation& then);
-  void gather(const Continuation& then);
   void commit(const runtime::Commit& message);
   void report();
   void perform(const runtime::Order& order);
@@ -91,7 +89,13 @@ class SimulatedRank : public RankEnd {
   void vote();
   void reset_step();
 
-  // ---- between ranks
+  // ---- between ranks (simulated_moves.cpp)
+  void keep_state(const runtime::NewView& message);
+  // By chunk, the owner first.
+  runtime::Placement holders_left(const runtime::NewView& message);
+  void gather(const runtime::Placement& holders, const std::vector<bool>& receivers, const Continuation& then);
+  void move_parameters(const std::vector<bool>& residents);
+  void move_state(const runtime::Placement& sources);
   void send_frame(std::uint32_t to, const Frame& frame);
   void expect(std::uint32_t from, const Frame& frame, std::function<void(const ChunkState&)> take);
   // Until all that is expected has come. Given up when the communicator is aborted.
