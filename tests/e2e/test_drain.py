@@ -3,13 +3,14 @@ lost; then they are asked back."""
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import unittest
 
 from in_folder import InFolder
 from many_ranks import Scene, bits
-from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_lines, write_config
+from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_lines, wait_until, write_config
 
 # Long enough for a process to start, load and compute while the others train.
 STEPS = 400
@@ -36,14 +37,17 @@ class DrainTest(InFolder):
     def events(self, run, name):
         return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
 
-    def check_nothing_was_lost(self, run, expected=None):
+    def check_nothing_was_done_again(self, run, expected=None):
         self.assertEqual(bits(run), bits(expected or self.undisturbed))
         self.assertEqual(self.events(run, "lost") + self.events(run, "rollback"), [])
+        self.assertEqual(cadre("verify", run).code, DONE)
+
+    def check_nothing_was_lost(self, run, expected=None):
+        self.check_nothing_was_done_again(run, expected)
         for step in read_lines(run / "ledger.jsonl"):
             self.assertEqual(step["generation"], 0)
             # No step was taken from one view into the next.
             self.assertEqual(len({part["view"] for part in step["micro_batches"]}), 1, step)
-        self.assertEqual(cadre("verify", run).code, DONE)
 
     def check_drained(self, run, live):
         """Ranks 0 and 1 of three."""
@@ -113,6 +117,11 @@ class DrainTest(InFolder):
             again = cadre("drain", run, "localhost")
             self.assertEqual(again.code, USER_MUST_MEND)
             self.assertIn("host localhost is drained already", again.err)
+            # Another coordinator hears who has left.
+            os.kill(live.processes("coordinator")[0], signal.SIGKILL)
+            wait_until(lambda: len(self.events(run, "view")) == 4)
+            self.assertEqual([member["rank"] for member in self.events(run, "view")[-1]["members"]], [2])
+            self.assertEqual(json.loads(cadre("status", run, "--json").out)["drained_hosts"], ["localhost"])
             joined = cadre("join", run, "localhost")
             self.assertEqual((joined.code, joined.err), (DONE, ""))
             self.assertIn("ranks 0 and 1 have come in", joined.out)
@@ -122,7 +131,7 @@ class DrainTest(InFolder):
             self.assertEqual(facts["drained_hosts"], [])
             ended = live.end()
         self.assertEqual(ended.code, DONE, ended.err)
-        self.check_nothing_was_lost(run)
+        self.check_nothing_was_done_again(run)
         self.assertEqual([member["incarnation"] for member in self.events(run, "view")[-1]["members"]], [2, 2, 1])
         self.assertEqual({part["rank"] for part in read_lines(run / "ledger.jsonl")[-1]["micro_batches"]}, {0, 1, 2})
 
