@@ -43,8 +43,6 @@ class JoinTest(InFolder):
         self.assertEqual(self.events(run, "lost") + self.events(run, "rollback"), [])
         late = [part["rank"] for part in read_lines(run / "ledger.jsonl")[-1]["micro_batches"]]
         self.assertEqual(set(late), set(ranks))
-        # Ten micro-batches: shares are as even as speeds let them be.
-        self.assertLessEqual(max(late.count(rank) for rank in ranks), 6)
         self.assertEqual(cadre("verify", run).code, DONE)
         self.assertFalse((run / ".requests").exists())
 
