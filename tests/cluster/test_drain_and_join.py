@@ -1,12 +1,17 @@
 """Hosts that leave a run and hosts that come to it while it goes on: real trainings on network namespaces."""
 
 import unittest
+from unittest import mock
 
 from hosts import Hosts
-from program import DONE, cadre, read_lines
 from training import Training
 
-STEPS = 300  # time for a host to load while the others train
+import program
+from program import DONE, cadre, read_lines
+
+# Slow enough for a host to load while the others train.
+STEPS = 200
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:100"}
 
 
 class DrainAndJoinTest(Training):
@@ -16,6 +21,7 @@ class DrainAndJoinTest(Training):
 
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["a", "b", "c"]))
+        self.enterContext(mock.patch.dict(program.ENVIRONMENT, SLOWLY))
 
     def ask(self, *words):
         ended = cadre(*words)

@@ -12,8 +12,9 @@ from in_folder import InFolder
 from many_ranks import Scene, bits
 from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_lines, wait_until, write_config
 
-# Long enough for a process to start, load and compute while the others train.
-STEPS = 400
+# Slow enough for a process to start, load and compute while the others train.
+STEPS = 150
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/2=slow:100"}
 # Two names of this machine: two islands.
 HERE = socket.gethostname()
 HOSTS = f"localhost:2,{HERE}:1"
@@ -74,7 +75,7 @@ class DrainTest(InFolder):
 
     def drain(self, name, expected=None, **more):
         config, run = self.config(name, **more)
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.check_drained(run, live)
             ended = live.end()
@@ -102,7 +103,7 @@ class DrainTest(InFolder):
         config, expected = self.config("rounds-undisturbed", zero_stage=2)
         self.assertEqual(cadre("train", config, "--ranks", 3).code, DONE)
         config, run = self.config("rounds", zero_stage=2)
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.check_drained(run, live)
             self.assertEqual(live.end().code, DONE)
@@ -111,7 +112,7 @@ class DrainTest(InFolder):
 
     def test_drained_host_comes_back(self):
         config, run = self.config("back", max_steps=STEPS)
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.check_drained(run, live)
             again = cadre("drain", run, "localhost")
@@ -147,7 +148,7 @@ class DrainTest(InFolder):
         self.assertIn("no run is here", refused(self.folder / "nowhere", "b"))
         self.assertIn("the run is not alive; it is succeeded", refused(self.undisturbed, "localhost"))
         self.assertIn("expected cadre drain RUN HOST", refused(self.undisturbed))
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.assertRegex(refused(run, "elsewhere"), "host elsewhere has no rank of the run; expected one of: "
                              + ", ".join(sorted({HERE, "localhost"})))
@@ -161,7 +162,7 @@ class DrainTest(InFolder):
 
     def test_too_few_would_be_left(self):
         config, run = self.config("few", min_ranks=2)
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             ended = cadre("drain", run, "localhost")
             self.assertEqual(ended.code, USER_MUST_MEND)
@@ -171,7 +172,7 @@ class DrainTest(InFolder):
 
     def test_hostile_requests_are_left_alone(self):
         config, run = self.config("hostile")
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             box = run / ".requests"
             self.assertEqual(box.stat().st_mode & 0o777, 0o700)
@@ -207,7 +208,7 @@ class DrainTest(InFolder):
     @unittest.skipIf(os.geteuid() != 0, "needs root to be another user")
     def test_another_user_may_not_ask(self):
         config, run = self.config("others")
-        with Live("train", config, "--hosts", HOSTS) as live:
+        with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             for path in (self.folder, run):
                 path.chmod(0o777)

@@ -10,8 +10,9 @@ from in_folder import InFolder
 from many_ranks import Scene, bits
 from program import DONE, USER_MUST_MEND, Live, cadre, read_lines, write_config
 
-# Long enough for processes to start, load and compute while the others train.
-STEPS = 400
+# Slow enough for processes to start, load and compute while the others train.
+STEPS = 150
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:100"}
 
 
 class JoinTest(InFolder):
@@ -48,7 +49,7 @@ class JoinTest(InFolder):
 
     def test_new_ranks_join(self):
         config, run = self.config("two-more")
-        with Live("train", config, "--ranks", 2) as live:
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             ended = cadre("join", run, "--ranks", 2)
             self.assertEqual((ended.code, ended.err), (DONE, ""))
@@ -65,7 +66,7 @@ class JoinTest(InFolder):
     def test_a_new_rank_is_like_the_others(self):
         """It survives the coordinator, is started again when it is lost, and leaves with its host."""
         config, run = self.config("like-others")
-        with Live("train", config, "--ranks", 2) as live:
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.assertIn("rank 2 has come in", cadre("join", run, "localhost:1").out)
             os.kill(live.processes("coordinator")[0], signal.SIGKILL)
@@ -88,7 +89,7 @@ class JoinTest(InFolder):
         self.assertIn("no run is here", refused(self.folder / "nowhere"))
         self.assertIn("the run is not alive; it is succeeded", refused(self.undisturbed))
         self.assertIn("expected cadre join RUN", refused())
-        with Live("train", config, "--ranks", 2) as live:
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             for words, problem in [(["--ranks", 0], "ranks"), (["--ranks", "x"], "ranks"), (["localhost:"], "HOST:RANKS"),
                                    (["localhost:2", "--ranks", 2], "expected none beside localhost:2"),
