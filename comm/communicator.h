@@ -63,6 +63,8 @@ class Communicator {
   virtual Ticket start(Group group) = 0;
   // Until all transfers of the group are done. CommError, Aborted.
   virtual void wait(Ticket ticket) = 0;
+  // Whether they are; asked before wait(). Never of a group that failed or was aborted.
+  virtual bool is_done(Ticket ticket) = 0;
 
   // Every wait that is under way or to come throws Aborted. From any thread, any number of times, never blocks.
   virtual void abort(const std::string& reason) noexcept = 0;

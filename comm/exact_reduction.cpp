@@ -29,7 +29,7 @@ ExactReduction::~ExactReduction() {
   if (is_finished_) return;
   communicator_.abort("a reduction was given up");
   try {
-    communicator_.wait(from_hosts_ticket_);
+    communicator_.wait(from_hosts_.ticket);
   } catch (const std::exception&) {  // Aborted, and nothing writes into the buffers any more
   }
 }
@@ -50,47 +50,53 @@ void ExactReduction::begin_round() {
       if (!is_ours && routes_->gatherer(host, chunk) == self_) gathered_.emplace(chunk, plan_.micro_batches);
     }
   }
-  arrivals_ticket_ = receive_contributions();
-  from_hosts_ticket_ = receive_gathered();
+  own_front_ = nodes_of_round(self_).empty() ? 0 : plan_.chunks.count();
+  receive_contributions();
+  receive_gathered();
 }
 
 // Node by node, chunks descending: as the sender's backward pass completes them.
-Communicator::Ticket ExactReduction::receive_contributions() {
+void ExactReduction::receive_contributions() {
   std::vector<std::uint64_t> here;  // chunks whose nodes come to this member
   for (const auto& [chunk, sums] : sums_) here.push_back(chunk);
   for (const auto& [chunk, sums] : gathered_) here.push_back(chunk);
   std::ranges::sort(here, std::greater());
-  Group group;
+  early_ = {};
+  late_.clear();
   for (std::uint32_t member = 0; member < plan_.nodes.size(); ++member) {
-    if (member == self_) continue;
-    for (const Range& node : nodes_of_round(member)) {
+    const std::vector<Range> nodes = nodes_of_round(member);
+    if (member == self_ || nodes.empty()) continue;
+    for (const Range& node : nodes) {
       for (const std::uint64_t chunk : here) {
         if (routes_->first_stop(member, chunk, plan_.placement->owner_of(chunk)) != self_) continue;
-        receive(group, member, node, chunk, arrivals_);
+        receive(node == nodes.back() ? late_[chunk] : early_, member, node, chunk);
       }
     }
   }
-  return communicator_.start(std::move(group));
+  early_.ticket = communicator_.start(std::move(early_.group));
+  for (const std::uint64_t chunk : here) {
+    Arrivals& of_chunk = late_[chunk];
+    of_chunk.ticket = communicator_.start(std::move(of_chunk.group));
+  }
 }
 
 // After all that a member contributes itself; chunks descending, a chunk's nodes ascending.
-Communicator::Ticket ExactReduction::receive_gathered() {
-  Group group;
+void ExactReduction::receive_gathered() {
+  from_hosts_ = {};
   for (std::uint32_t host = 0; host < routes_->host_count(); ++host) {
     if (host == routes_->host_of(self_) || !routes_->gathers(host)) continue;
     for (auto owned = sums_.rbegin(); owned != sums_.rend(); ++owned) {
       const std::uint32_t from = routes_->gatherer(host, owned->first);
-      for (const Range& node : routes_->joined(host)) receive(group, from, node, owned->first, from_hosts_);
+      for (const Range& node : routes_->joined(host)) receive(from_hosts_, from, node, owned->first);
     }
   }
-  return communicator_.start(std::move(group));
+  from_hosts_.ticket = communicator_.start(std::move(from_hosts_.group));
 }
 
-void ExactReduction::receive(Group& group, std::uint32_t from, Range node, std::uint64_t chunk,
-                             std::vector<Arrival>& arrivals) {
+void ExactReduction::receive(Arrivals& arrivals, std::uint32_t from, Range node, std::uint64_t chunk) {
   std::vector<float>& values =
-      arrivals.emplace_back(Arrival{node, chunk, std::vector<float>(plan_.chunks.range(chunk).size())}).values;
-  group.receives.push_back({static_cast<int>(from), std::as_writable_bytes(std::span<float>(values))});
+      arrivals.values.emplace_back(Arrival{node, chunk, std::vector<float>(plan_.chunks.range(chunk).size())}).values;
+  arrivals.group.receives.push_back({static_cast<int>(from), std::as_writable_bytes(std::span<float>(values))});
 }
 
 NodeSums& ExactReduction::sums_of(std::uint64_t chunk) {
@@ -107,7 +113,9 @@ void ExactReduction::contribute_chunk(std::uint64_t chunk, std::span<const float
   } else {
     tickets_.push_back(communicator_.start({.sends = {{static_cast<int>(stop), std::as_bytes(sum)}}}));
   }
+  if (plan_.in_rounds || next_node_ + 1 == plan_.nodes[self_].size()) own_front_ = chunk;
   if (chunk == 0) ++next_node_;
+  send_what_is_complete();
 }
 
 void ExactReduction::contribute(std::span<const float> sum) {
@@ -130,10 +138,11 @@ ReducedChunks ExactReduction::finish() {
 }
 
 void ExactReduction::end_round() {
-  communicator_.wait(arrivals_ticket_);
-  take_in(arrivals_);
-  send_gathered();
-  communicator_.wait(from_hosts_ticket_);
+  take_in(early_);
+  for (auto late = late_.rbegin(); late != late_.rend(); ++late) {
+    take_in(late->second);
+    if (gathered_.contains(late->first)) send_gathered(late->first);
+  }
   take_in(from_hosts_);
   ++round_;
   if (!plan_.in_rounds) return;
@@ -143,20 +152,34 @@ void ExactReduction::end_round() {
   if (round_ < rounds_) begin_round();
 }
 
-void ExactReduction::take_in(std::vector<Arrival>& arrivals) {
-  for (Arrival& arrival : arrivals) sums_of(arrival.chunk).add(arrival.node, Operand::of(std::move(arrival.values)));
-  arrivals.clear();
+void ExactReduction::take_in(Arrivals& arrivals) {
+  if (std::exchange(arrivals.is_taken, true)) return;
+  communicator_.wait(arrivals.ticket);
+  for (Arrival& arrival : arrivals.values) {
+    sums_of(arrival.chunk).add(arrival.node, Operand::of(std::move(arrival.values)));
+  }
+  arrivals.values.clear();
 }
 
-void ExactReduction::send_gathered() {
-  for (auto gathered = gathered_.rbegin(); gathered != gathered_.rend(); ++gathered) {
-    const int owner = static_cast<int>(plan_.placement->owner_of(gathered->first));
-    for (auto& made : gathered->second.take_nodes()) {
-      const std::span<const float> values = sent_on_.emplace_back(std::move(made)).second.values;
-      tickets_.push_back(communicator_.start({.sends = {{owner, std::as_bytes(values)}}}));
-    }
+// In the order in which the owners expect them.
+void ExactReduction::send_what_is_complete() {
+  while (!gathered_.empty() && are_there(early_)) {
+    const std::uint64_t chunk = gathered_.rbegin()->first;
+    if (chunk < own_front_ || !are_there(late_.at(chunk))) return;
+    take_in(early_);
+    take_in(late_.at(chunk));
+    send_gathered(chunk);
   }
-  gathered_.clear();
+}
+
+void ExactReduction::send_gathered(std::uint64_t chunk) {
+  const auto gathered = gathered_.find(chunk);
+  const int owner = static_cast<int>(plan_.placement->owner_of(chunk));
+  for (auto& made : gathered->second.take_nodes()) {
+    const std::span<const float> values = sent_on_.emplace_back(std::move(made)).second.values;
+    tickets_.push_back(communicator_.start({.sends = {{owner, std::as_bytes(values)}}}));
+  }
+  gathered_.erase(gathered);
 }
 
 void ExactReduction::pass_on(ReducedChunks& sums) {

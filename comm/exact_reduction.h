@@ -65,17 +65,27 @@ class ExactReduction {
     std::uint64_t chunk;
     std::vector<float> values;
   };
+  // Transfers to this member that began together.
+  struct Arrivals {
+    std::vector<Arrival> values = {};
+    Group group = {};
+    Communicator::Ticket ticket = 0;
+    bool is_taken = false;
+  };
 
   // This exchange's part of what `member` contributes.
   std::vector<runtime::Range> nodes_of_round(std::size_t member) const;
   void begin_round();
-  Communicator::Ticket receive_contributions();
-  Communicator::Ticket receive_gathered();
+  void receive_contributions();
+  void receive_gathered();
   // One transfer to this member, by the order of its sender.
-  void receive(Group& group, std::uint32_t from, runtime::Range node, std::uint64_t chunk,
-               std::vector<Arrival>& arrivals);
-  void take_in(std::vector<Arrival>& arrivals);
-  void send_gathered();
+  void receive(Arrivals& arrivals, std::uint32_t from, runtime::Range node, std::uint64_t chunk);
+  // When they are there.
+  void take_in(Arrivals& arrivals);
+  bool are_there(const Arrivals& arrivals) { return arrivals.is_taken || communicator_.is_done(arrivals.ticket); }
+  // What is gathered here leaves as it becomes complete, while this member still computes.
+  void send_what_is_complete();
+  void send_gathered(std::uint64_t chunk);
   // Where a chunk's nodes meet: of its owner, or of the one that gathers them here.
   NodeSums& sums_of(std::uint64_t chunk);
   void pass_on(ReducedChunks& sums);
@@ -87,10 +97,12 @@ class ExactReduction {
   std::map<std::uint64_t, NodeSums> sums_;                   // of the chunks that this member owns
   std::map<std::uint64_t, NodeSums> gathered_;               // of those that it gathers for an owner on another host
   std::vector<std::pair<runtime::Range, Operand>> sent_on_;  // from there; under way
-  std::vector<Arrival> arrivals_, from_hosts_;               // contributions, and what other hosts have gathered
+  Arrivals early_;                                           // contributions but each member's last node
+  std::map<std::uint64_t, Arrivals> late_;                   // and these, by chunk
+  Arrivals from_hosts_;                                      // what other hosts have gathered
   std::vector<Communicator::Ticket> tickets_;
-  Communicator::Ticket arrivals_ticket_ = 0, from_hosts_ticket_ = 0;
   std::size_t next_node_ = 0;
+  std::uint64_t own_front_ = 0;  // this member has contributed all that it has of the chunks from here on
   std::size_t round_ = 0, rounds_ = 1;
   bool is_finished_ = false;
 };

@@ -42,6 +42,7 @@ class TcpCommunicator final : public Communicator {
   }
 
   void wait(Ticket ticket) override { board_->wait(ticket); }
+  bool is_done(Ticket ticket) override { return board_->is_done(ticket); }
 
   void abort(const std::string& reason) noexcept override {
     board_->abort(reason);

@@ -23,6 +23,13 @@ void TicketBoard::wait(Ticket ticket) {
   left_.erase(group);
 }
 
+bool TicketBoard::is_done(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  const auto group = left_.find(ticket);
+  CADRE_CHECK(group != left_.end(), "ticket ", ticket, " was waited for before or never given");
+  return !aborted_ && group->second == 0;
+}
+
 void TicketBoard::wait_until_let_go() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return let_go_; });

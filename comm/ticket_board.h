@@ -21,6 +21,7 @@ class TicketBoard {
   // The communicator's thread.
   Ticket open(std::size_t transfers);
   void wait(Ticket ticket);  // CommError, Aborted
+  bool is_done(Ticket ticket);
   void wait_until_let_go();
 
   // Any thread.

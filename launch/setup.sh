@@ -7,7 +7,7 @@
 #   clang         clang 16 with its sanitizers and libFuzzer
 #   build-asan    build-asan/: the tests of runtime/ and comm/ with the address and undefined-behaviour sanitizers, and
 #                 what is fuzzed
-#   build-tsan    build-tsan/: these tests with the thread sanitizer, by g++
+#   build-tsan    build-tsan/: these tests with the thread sanitizer
 #   parity        completes .venv with the reference that the parity tests compare with
 #
 # Without a word: packages python build. Asks nothing. Works as root, or with a sudo that needs no password.

@@ -258,6 +258,7 @@ void Coordinator::Machine::install_when_all_have_reported() {
 
 // Too few are left: for as long as others may come back. `because`: for the reason of an end at once.
 void Coordinator::Machine::wait_for_others(const std::string& too_few, const std::string& because) {
+  if (stopping_) return finish({RunOutcome::kStopped, *stopping_, newest_course_.done, {}, {}});
   if (options_.rejoin_wait.count() == 0) return end_short(too_few + because);
   short_since_ = now_;
   end_if_nobody_can_come();

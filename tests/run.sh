@@ -92,8 +92,8 @@ unit() {
   done
   local sanitizer
   for sanitizer in asan tsan; do
-    if [ $sanitizer = asan ] && ! clang; then
-      record unit "build-asan" skipped "clang 16 with its sanitizers is not installed here and could not be"
+    if ! clang; then
+      record unit "build-$sanitizer" skipped "clang 16 with its sanitizers is not installed here and could not be"
       continue
     fi
     if ! ./launch/setup.sh "build-$sanitizer"; then

@@ -82,8 +82,9 @@ def steps_done(output):
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
-def run(folder, name, ranks, words=("--trace",), **keys):
-    """Trains from nothing; `keys` over those of a small step of 8 micro-batches."""
+def run(folder, name, ranks, words=("--trace",), environment=None, **keys):
+    """Trains from nothing; `keys` over those of a small step of 8 micro-batches. `ranks`: their number, or their hosts
+    as --hosts has them."""
     output = folder / name
     keys = tiny_base.full(folder / "base", output, folder / "rows.jsonl", **{
         "init_from_config": True, "global_batch_size": 32, "micro_batch_size": 4, "max_steps": 6,
@@ -92,8 +93,10 @@ def run(folder, name, ranks, words=("--trace",), **keys):
     log = folder / f"{name}.log"
     peaks, begin = {}, time.monotonic()
     with open(log, "wb") as out:
-        process = subprocess.Popen([str(CADRE), "train", str(config), "--ranks", str(ranks), *words],
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=ENVIRONMENT)
+        option = "--ranks" if isinstance(ranks, int) else "--hosts"
+        process = subprocess.Popen([str(CADRE), "train", str(config), option, str(ranks), *words],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                   env={**ENVIRONMENT, **(environment or {})})
         while process.poll() is None:
             live = {pid: peak_of(pid) for pid in ranks_below(process.pid)}
             if steps_done(output) < keys["max_steps"] - 1:

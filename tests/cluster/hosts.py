@@ -80,6 +80,12 @@ class Hosts:
             ip("link", "del", f"cv{self.key}{name}", check=False)  # where the namespace was not made
         ip("link", "del", f"cb{self.key}", check=False)
 
+    def limit(self, name, rate):
+        """The bytes a second that its cable carries, each way, as tc writes them: 400mbit."""
+        shape = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"]
+        tc("qdisc", "replace", "dev", f"cv{self.key}{name}", *shape)
+        tc("-n", self.namespace(name), "qdisc", "replace", "dev", "eth0", *shape)
+
     def cut(self, name):
         """Takes the host's cable out."""
         ip("link", "set", f"cv{self.key}{name}", "down")
@@ -111,3 +117,7 @@ def unused_network():
 
 def ip(*words, check=True):
     return subprocess.run(["ip", *words], check=check, capture_output=True, timeout=20)
+
+
+def tc(*words):
+    return subprocess.run(["tc", *words], check=True, capture_output=True, timeout=20)

@@ -12,7 +12,7 @@ from program import DONE, Live, cadre, read_lines, sha256, write_config
 from tiny_base import lora
 
 STEPS, RANKS, MICRO_BATCHES = 6, 3, 4
-OF_A_STEP = {"compute", "exchange", "digest", "vote", "apply", "gather"}
+OF_A_STEP = {"exchange", "digest", "vote", "apply", "gather"}  # beside "compute", where it has a micro-batch
 
 
 def read_trace(path):

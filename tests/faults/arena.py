@@ -180,7 +180,7 @@ class Disturbed:
         if self.outside:
             done = self.committed()
             for fault in [fault for fault in self.outside if fault.when.startswith("commit ")]:
-                if int(fault.when.split()[1]) <= done:
+                if int(fault.when.split()[1]) <= done and (fault.who != "checkpoint" or self.checkpoints()):
                     self.outside.remove(fault)
                     self.fired.add(fault)
                     self.hit(fault)
@@ -196,6 +196,9 @@ class Disturbed:
         for path in self.run.glob("journal.term-*.jsonl"):
             found += [int(step) for step in re.findall(rb'"event":"commit","step":(\d+)', path.read_bytes())]
         return max(found)
+
+    def checkpoints(self):
+        return sorted((self.run / "checkpoints").glob("step-*"))
 
     def ranks(self):
         """Rank to (process, island), the newest of each."""
@@ -225,7 +228,7 @@ class Disturbed:
 
     def hit(self, fault):
         if fault.who == "checkpoint":
-            return damage(sorted((self.run / "checkpoints").glob("step-*"))[-1], fault.what)
+            return damage(self.checkpoints()[-1], fault.what)
         if fault.who == "journal":
             return self.tear_journal()
         if fault.who.startswith("host "):

@@ -4,6 +4,10 @@
 //   probe_model logits    --model DIR [--adapter DIR] --input IN --output OUT [--dtype float32|bfloat16] [--mutate
 //   NAME] probe_model gradients --model DIR [--adapter DIR | --full] --input IN --output OUT [--dtype …]
 //   [--checkpointing]
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+
 #include <cmath>
 #include <cstdio>
 #include <functional>

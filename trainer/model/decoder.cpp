@@ -1,5 +1,9 @@
 #include "trainer/model/decoder.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
 #include <cmath>
 
 #include "trainer/kernels/attention.h"

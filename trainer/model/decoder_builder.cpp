@@ -1,5 +1,9 @@
 // Building a decoder in two rounds: the first declares every trained tensor, so that the parameter space knows its size
 // and layout; the second loads and converts.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
 #include <algorithm>
 #include <regex>
 

@@ -1,6 +1,8 @@
 #include "trainer/model/parameter_space.h"
 
 #include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 

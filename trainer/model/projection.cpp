@@ -1,5 +1,11 @@
 #include "trainer/model/projection.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
 namespace cadre::model {
 
 std::string peft_name(const std::string& module, const std::string& suffix) {

@@ -1,5 +1,9 @@
 #include "trainer/model/stored_tensor.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
+
 #include <cmath>
 #include <cstring>
 

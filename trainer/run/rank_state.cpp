@@ -1,5 +1,7 @@
 #include "trainer/run/rank_state.h"
 
+#include <ATen/Version.h>
+
 #include <algorithm>
 #include <cmath>
 

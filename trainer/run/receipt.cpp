@@ -1,5 +1,8 @@
 #include "trainer/run/receipt.h"
 
+#include <ATen/Version.h>
+#include <torch/version.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/json/serialize.hpp>

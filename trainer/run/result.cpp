@@ -1,5 +1,7 @@
 #include "trainer/run/result.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string_view>

@@ -1,5 +1,7 @@
 #include "trainer/run/step.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "runtime/error.h"
 
 namespace cadre::run {

@@ -24,6 +24,7 @@ class CountingCommunicator final : public Communicator {
     return inner_.start(std::move(group));
   }
   void wait(Ticket ticket) override { inner_.wait(ticket); }
+  bool is_done(Ticket ticket) override { return inner_.is_done(ticket); }
   void abort(const std::string& reason) noexcept override { inner_.abort(reason); }
 
   std::uint64_t bytes_between_hosts = 0;

@@ -112,6 +112,21 @@ void expect_end(SimulatedWorld& world, const char* reason) {
   EXPECT_THAT(world.finished->reason, HasSubstr(reason));
 }
 
+// Nobody new is let in then.
+TEST(CoordinatorShortage, WhereARunThatIsToStopLosesAllItEndsAtOnce) {
+  SimulatedWorld world = world_of(1, 5);
+  world.run([](SimulatedWorld& w) {
+    if (w.done() < 3 || w.finished) return;
+    w.stop();
+    for (Rank rank = 0; rank < kRanks; ++rank) {
+      if (!w.finished && w.rank(rank) != nullptr) w.kill(rank);
+    }
+  });
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.finished->outcome, RunOutcome::kStopped);
+  EXPECT_EQ(world.finished->step, *world.checkpoints.rbegin());
+}
+
 TEST(CoordinatorShortage, WhereNobodyIsWaitedForTheRunEndsAtOnceAtItsNewestCheckpoint) {
   CoordinatorOptions options = options_for(kRanks, true);
   options.min_ranks = 2;

@@ -1,6 +1,10 @@
 // The decoder against itself: what must hold whatever the weights are. Numbers against transformers are tests/parity's.
 #include "trainer/model/decoder.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+
 #include <gtest/gtest.h>
 
 #include "tests/unit/tensor/whole_step.h"
