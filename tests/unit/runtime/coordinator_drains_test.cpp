@@ -181,6 +181,21 @@ TEST(CoordinatorDrainsToo, NothingIsLoadedAndNoCheckpointTaken) {
   }
 }
 
+TEST(CoordinatorDrainsToo, WhoseShardIsOnItsWayStays) {
+  SimulatedWorld world(options_for(3, true), workload_of(kSteps, 8, 3));  // a chunk each
+  for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
+  bool asked = false, killed = false;
+  world.run([&](SimulatedWorld& w) {
+    w.slow_disks = w.done() == 1 ? std::set<Rank>{2} : std::set<Rank>{};  // for the snapshot of step 2
+    if (w.done() == 2 && !std::exchange(asked, true)) w.drain({2});
+    if (w.done() != 5 || std::exchange(killed, true)) return;
+    EXPECT_TRUE(w.coordinator().view().index_of(2).has_value());
+    w.kill(2);
+  });
+  EXPECT_TRUE(killed);
+  expect_success(world);
+}
+
 // One that is asked back before it has left stays, and has its share again.
 TEST(CoordinatorDrainsToo, WhoIsAskedBackInTimeStays) {
   SimulatedWorld world(options_for(3, true), workload_of(kSteps, 8));
