@@ -4,8 +4,8 @@ A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason"
 
   report.py unittest RECORDS SUITE FOLDER [JOBS]  runs FOLDER's test_*.py, as many files at a time, and appends a record
                                               a test
-  report.py gtest RECORDS SUITE PROGRAM [KIND] runs a GoogleTest program and appends a record a test; its name tells the
-                                              KIND of build: "asan", "tsan"
+  report.py gtest RECORDS SUITE JOBS KIND PROGRAM...  runs GoogleTest programs, as many at a time, and appends a record a
+                                              test; its name tells the KIND of build: "asan", "tsan", or "" for none
   report.py add RECORDS SUITE NAME OUTCOME [REASON]
   report.py summary RECORDS                   prints each skipped and each failed test, then the counts; 1 if one failed
 """
@@ -138,54 +138,73 @@ def run_files(records, folder, pattern):
     unittest.TextTestRunner(stream=sys.stdout, resultclass=result, verbosity=2).run(suite)
 
 
-def run_gtest(records, program, kind=""):
+class GtestProgram:
     """GoogleTest reports at its end; of a program that crashes, its output says which test it was in."""
-    suffix = f" ({kind})" if kind else ""
-    program_name = os.path.basename(program) + suffix
-    if not os.path.exists(program):
-        records.add(program_name, "skipped", "no tests yet")
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        path = os.path.join(scratch, "result.xml")
-        running = ""
-        with subprocess.Popen([program, f"--gtest_output=xml:{path}"], stdout=subprocess.PIPE, text=True,
-                              errors="replace") as ended:
 
-            def cut_off(*_):
-                ended.kill()
-                records.add(program_name, "failed", f"cut off in {running or 'an unknown place'}")
-                sys.exit(1)
+    def __init__(self, records, path, kind):
+        self.records = records
+        self.path = path
+        self.suffix = f" ({kind})" if kind else ""
+        self.name = os.path.basename(path) + self.suffix
+        self.test = "an unknown place"  # that it is in
+        self.process = None
 
-            signal.signal(signal.SIGTERM, cut_off)
-            for line in ended.stdout:
-                if line.startswith("[ RUN      ] "):
-                    running = line[13:].strip()
-                elif line.startswith("[       OK ] "):
-                    running = ""
-                elif not line.startswith("[-----"):
-                    print(line, end="", flush=True)
-        if not os.path.exists(path):
-            place = running or "an unknown place"
-            records.add(program_name, "failed", f"it ended with {ended.returncode} in {place}")
+    def run(self):
+        if not os.path.exists(self.path):
+            self.records.add(self.name, "skipped", "no tests yet")
             return
-        failed_before_end = False
-        for case in xml.etree.ElementTree.parse(path).iter("testcase"):
-            name = f"{case.get('classname')}.{case.get('name')}{suffix}"
-            seconds = float(case.get("time", "0"))
-            failure, skipped = case.find("failure"), case.find("skipped")
-            if failure is not None:
-                records.add(name, "failed", one_line(failure.get("message", "")), seconds)
-                failed_before_end = True
-            elif case.get("status") == "notrun":
-                records.add(name, "skipped", "disabled in the source", seconds)
-            elif skipped is not None:
-                # The message's first line is the place in the source, the second the reason.
-                lines = [line for line in skipped.get("message", "").splitlines() if line.strip()]
-                records.add(name, "skipped", lines[-1].strip() if lines else "no reason given", seconds)
-            else:
-                records.add(name, "passed", "", seconds)
-        if ended.returncode != 0 and not failed_before_end:
-            records.add(program_name, "failed", f"it ended with {ended.returncode}, though each test passed")
+        with tempfile.TemporaryDirectory() as scratch:
+            result = os.path.join(scratch, "result.xml")
+            with subprocess.Popen([self.path, f"--gtest_output=xml:{result}"], stdout=subprocess.PIPE, text=True,
+                                  errors="replace") as self.process:
+                for line in self.process.stdout:
+                    if line.startswith("[ RUN      ] "):
+                        self.test = line[13:].strip()
+                    elif line.startswith("[       OK ] "):
+                        self.test = "an unknown place"
+                    elif line.strip() and not line.startswith("[-----"):
+                        print(f"{self.name}: {line}", end="", flush=True)
+            if not os.path.exists(result):
+                self.records.add(self.name, "failed", f"it ended with {self.process.returncode} in {self.test}")
+                return
+            failed = False
+            for case in xml.etree.ElementTree.parse(result).iter("testcase"):
+                failed = self.add(case) == "failed" or failed
+            if self.process.returncode != 0 and not failed:
+                self.records.add(self.name, "failed", f"it ended with {self.process.returncode}, though each test passed")
+
+    def add(self, case):
+        outcome, reason = "passed", ""
+        failure, skipped = case.find("failure"), case.find("skipped")
+        if failure is not None:
+            outcome, reason = "failed", one_line(failure.get("message", ""))
+        elif case.get("status") == "notrun":
+            outcome, reason = "skipped", "disabled in the source"
+        elif skipped is not None:
+            # The message's first line is the place in the source, the second the reason.
+            lines = [line for line in skipped.get("message", "").splitlines() if line.strip()]
+            outcome, reason = "skipped", lines[-1].strip() if lines else "no reason given"
+        name = f"{case.get('classname')}.{case.get('name')}{self.suffix}"
+        self.records.add(name, outcome, reason, float(case.get("time", "0")))
+        return outcome
+
+    def cut_off(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.records.add(self.name, "failed", f"cut off in {self.test}")
+
+
+def run_gtest(records, paths, kind, jobs):
+    programs = [GtestProgram(records, path, kind) for path in paths]
+
+    def cut_off(*_):
+        for program in programs:
+            program.cut_off()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, cut_off)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(GtestProgram.run, programs))
 
 
 def summary(path):
@@ -214,7 +233,7 @@ def main(arguments):
     elif command == "file":  # of unittest's FOLDER, by its name
         run_files(records, rest[1], rest[2])
     elif command == "gtest":
-        run_gtest(records, *rest[1:])
+        run_gtest(records, rest[3:], kind=rest[2], jobs=int(rest[1]))
     elif command == "add":
         records.add(*rest[1:])
     else:

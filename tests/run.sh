@@ -86,10 +86,8 @@ python_suite() {
 clang() { ./launch/setup.sh clang; }
 
 unit() {
-  local program
-  for program in runtime_tests comm_tests unit_tests tensor_tests; do
-    limited 900 unit "$program" .venv/bin/python tests/report.py gtest "$records" unit "build/$program"
-  done
+  limited 900 unit build .venv/bin/python tests/report.py gtest "$records" unit "$jobs" "" \
+    build/runtime_tests build/comm_tests build/unit_tests build/tensor_tests
   local sanitizer
   for sanitizer in asan tsan; do
     if ! clang; then
@@ -100,10 +98,8 @@ unit() {
       record unit "build-$sanitizer" failed "it does not build"
       continue
     fi
-    for program in runtime_tests comm_tests; do
-      limited 900 unit "$program ($sanitizer)" \
-        .venv/bin/python tests/report.py gtest "$records" unit "build-$sanitizer/$program" "$sanitizer"
-    done
+    limited 900 unit "build-$sanitizer" .venv/bin/python tests/report.py gtest "$records" unit "$jobs" $sanitizer \
+      "build-$sanitizer/runtime_tests" "build-$sanitizer/comm_tests"
   done
   limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks
 }
@@ -130,7 +126,7 @@ parity() {
   elif ! ./launch/setup.sh parity; then
     record parity environment failed "the reference libraries could not be installed"
   else
-    python_suite 1500 parity
+    python_suite 1500 parity "$jobs"
   fi
 }
 

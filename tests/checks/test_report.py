@@ -105,18 +105,18 @@ class Report(unittest.TestCase):
         program.write_text("#!/bin/sh\necho '[ RUN      ] A.One'\necho '[       OK ] A.One (0 ms)'\n"
                            "echo '[ RUN      ] A.Two'\nkill -SEGV $$\n")
         program.chmod(0o755)
-        self.report("gtest", self.records, "unit", program)
+        self.report("gtest", self.records, "unit", "1", "", program)
         self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program"])
-        self.report("gtest", self.records, "unit", program, "tsan")
+        self.report("gtest", self.records, "unit", "1", "tsan", program)
         self.assertEqual(("failed", "it ended with -11 in A.Two"), self.outcomes()["program (tsan)"])
 
     def test_a_program_that_is_cut_off_tells_where(self):
         program = self.folder / "program"
         program.write_text("#!/bin/sh\necho '[ RUN      ] A.Two'\necho begun\nexec sleep 1000\n")
         program.chmod(0o755)
-        with subprocess.Popen([sys.executable, "-u", REPORT, "gtest", self.records, "unit", program],
+        with subprocess.Popen([sys.executable, "-u", REPORT, "gtest", self.records, "unit", "2", "", program, program.with_name("none")],
                               stdout=subprocess.PIPE, text=True) as running:
-            self.assertEqual("begun\n", running.stdout.readline())
+            self.assertEqual("program: begun\n", running.stdout.readline())
             running.terminate()
             self.assertEqual(1, running.wait())
         self.assertEqual(("failed", "cut off in A.Two"), self.outcomes()["program"])
@@ -135,10 +135,10 @@ X
             exit 1
 """)
         program.chmod(0o755)
-        self.report("gtest", self.records, "unit", program)
+        self.report("gtest", self.records, "unit", "1", "", program)
         self.assertEqual({"Good": ("passed", ""), "Off": ("skipped", "disabled in the source"),
                           "Skip": ("skipped", "no disk"), "Bad": ("failed", "a.cpp:9; x")}, self.outcomes())
-        self.report("gtest", self.records, "unit", program, "asan")
+        self.report("gtest", self.records, "unit", "1", "asan", program)
         self.assertEqual(("failed", "a.cpp:9; x"), self.outcomes()["Bad (asan)"])
 
     def test_summary(self):
