@@ -14,7 +14,7 @@ from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_
 
 # Slow enough for a process to start, load and compute while the others train.
 STEPS = 150
-SLOWLY = {"CADRE_FAILPOINTS": "committed@*/2=slow:100"}
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/2=slow:50"}
 # Two names of this machine: two islands.
 HERE = socket.gethostname()
 HOSTS = f"localhost:2,{HERE}:1"

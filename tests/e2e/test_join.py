@@ -12,7 +12,7 @@ from program import DONE, USER_MUST_MEND, Live, cadre, read_lines, write_config
 
 # Slow enough for processes to start, load and compute while the others train.
 STEPS = 150
-SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:100"}
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:50"}
 
 
 class JoinTest(InFolder):
