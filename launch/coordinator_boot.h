@@ -12,6 +12,7 @@ struct CoordinatorBoot {
   Boot boot = {};  // run, token, configuration
   std::uint64_t term = 1;
   std::uint32_t ranks = 1;            // that are started
+  std::uint32_t numbers = 1;          // of ranks, with those that were invited since
   bool ranks_return = false;          // lost ones are started again
   std::uint64_t steps_per_epoch = 0;  // of the first epoch
 

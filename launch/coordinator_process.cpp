@@ -62,6 +62,7 @@ void CoordinatorProcess::start() {
   logs_.launcher(runtime::say("coordinator of term ", term_, " is process ", process_->pid()));
   control_ = std::make_unique<PipeWriter>(io_, std::move(control.write));
   control_->send(options_.boot_message(term_) + "\n" + repeated_);
+  for (const boost::json::object& line : options_.first_lines()) this->control(line);
   report_lines_ = LineCutter(kLongestReport);
   report_ = std::make_unique<PipeReader>(
       io_, std::move(report.read),

@@ -48,6 +48,8 @@ class CoordinatorProcess {
     std::vector<std::string> command = {};
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::function<std::string(std::uint64_t term)> boot_message;
+    // Control lines that each incarnation is given at its start, beside the repeated ones.
+    std::function<std::vector<boost::json::object>()> first_lines = [] { return std::vector<boost::json::object>(); };
     std::chrono::milliseconds silence = kCoordinatorSilence;
   };
   struct Callbacks {

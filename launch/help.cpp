@@ -16,6 +16,8 @@ constexpr const char* kOverview = R"(cadre: fine-tunes large language models; a 
   cadre verify   RUN                       recomputes every hash that the run's records claim
   cadre status   RUN [--json]              is it alive, which step, what happened
   cadre stop     RUN                       checkpoint, then end
+  cadre drain    RUN HOST                  empties a host of a live run, before maintenance; no step is lost
+  cadre join     RUN [HOST[:N]] [--ranks N]    enlarges a live run by ranks on this host, or on another one
   cadre doctor                             what this machine has and lacks
   cadre init     CONFIG.json --text FILE --output DIR    a new model folder to train from nothing
 
@@ -63,6 +65,15 @@ void print_help(const std::string& verb, std::ostream& out) {
       {"status", "cadre status RUN [--json]: state, step, ranks and last events of a run, alive or not\n"},
       {"stop",
        "cadre stop RUN: asks a live run to write a checkpoint and end; the same train command goes on from it\n"},
+      {"drain",
+       "cadre drain RUN HOST: the ranks of a live run on this host leave it at the end of a step, and the others go on "
+       "without a step or micro-batch lost. Returns when none of their processes is left there. The host is named "
+       "as in --hosts or as cadre status names it. `cadre join RUN HOST` brings its ranks back. Launcher and "
+       "coordinator stay where they are\n"},
+      {"join",
+       "cadre join RUN [HOST[:N]] [--ranks N]: starts N ranks more of a live run, on this host or on HOST, which the "
+       "run's launcher reaches by ssh; they load while the others train and come in at the end of a step. Without N as "
+       "many as were drained there, else one\n"},
       {"doctor", "cadre doctor: what this machine has and lacks, each with the command that mends it\n"},
       {"init",
        "cadre init CONFIG.json --text FILE --output DIR [--vocab_size N]: a model folder with this configuration "

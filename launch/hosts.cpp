@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::uint32_t kMostRanks = 1 << 16;
 
-// What is handed to mpirun and ssh: letters, digits, dots, dashes, underscores; no option and nothing for a shell.
+}  // namespace
+
 bool is_host_name(const std::string& name) {
   const auto is_allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
@@ -19,8 +20,6 @@ bool is_host_name(const std::string& name) {
   return !name.empty() && name.size() <= 255 && name.front() != '-' &&
          std::all_of(name.begin(), name.end(), is_allowed);
 }
-
-}  // namespace
 
 std::vector<IslandSpec> parse_hosts(const std::string& text) {
   std::vector<IslandSpec> islands;

@@ -8,6 +8,9 @@
 
 namespace cadre::launch {
 
+// What is handed to mpirun and ssh: letters, digits, dots, dashes, underscores; no option and nothing for a shell.
+bool is_host_name(const std::string& name);
+
 // One island a host, in the order given. UserError: no host, a host twice, a count that is none.
 std::vector<IslandSpec> parse_hosts(const std::string& text);
 

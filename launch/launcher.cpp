@@ -50,22 +50,25 @@ Launcher::Impl::Impl(LaunchPlan plan, LaunchCallbacks callbacks)
                     .boot_message =
                         [this](std::uint64_t term) {
                           lost_ranks_.coordinator_began();
-                          return callbacks_.coordinator_boot(term, endpoints_);
-                        }},
+                          return callbacks_.coordinator_boot(term, endpoints_, membership_->numbers());
+                        },
+                    .first_lines = [this] { return membership_->drains(); }},
                    listeners_, logs_,
                    {.report = [this](const boost::json::object& line) { take_report(line); },
                     .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),
       lost_ranks_(io_, {.silence = plan_.limits.silence, .restart = plan_.limits.restart}, logs_,
-                  {.start = [this](const std::string& host,
-                                   std::uint32_t rank) { start_island({.host = host, .ranks = 1}, rank, false); },
+                  {.start = [this](const std::string& host, std::uint32_t rank) { start_again(host, rank); },
                    .killed = [this](std::uint32_t rank) { rank_killed(rank); },
-                   .left_out =
-                       [this](std::uint32_t rank, const std::string& why) {
-                         coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}}, true);
-                       }}),
+                   .left_out = [this](std::uint32_t rank, const std::string& why) { leave_out(rank, why); }}),
       islands_by_host_(plan_.islands) {
   for (IslandSpec& island : islands_by_host_) {
     if (is_this_machine(island.host)) island.host.clear();
+  }
+  try {
+    membership_ = std::make_unique<Membership>(io_, plan_.requests, plan_.islands, membership_callbacks());
+  } catch (const runtime::RunError& error) {  // a run that nobody can ask is better than none
+    logs_.launcher(runtime::say("no request is taken: ", error.what()));
+    membership_ = std::make_unique<Membership>(io_, "", plan_.islands, membership_callbacks());
   }
 }
 
@@ -86,7 +89,7 @@ LaunchResult Launcher::Impl::run() {
     coordinator_.start();
     std::uint32_t first_rank = 0;
     for (const IslandSpec& island : plan_.islands) {
-      start_island(island, first_rank, true);
+      start_island(island, first_rank, Island::kNeeded);
       first_rank += island.ranks;
     }
     io_.run();
@@ -97,6 +100,7 @@ LaunchResult Launcher::Impl::run() {
     throw;
   }
 
+  membership_->end();
   // Whatever the ranks or mpirun have left, such as ranks whose mpirun was killed.
   end_adopted_children({}, std::chrono::seconds(2));
   sigaction(SIGPIPE, &before, nullptr);
@@ -137,7 +141,8 @@ void Launcher::Impl::take_signal(int number) {
 }
 
 void Launcher::Impl::take_report(const boost::json::object& line) {
-  if (!lost_ranks_.take(line)) callbacks_.on_report(line);
+  if (lost_ranks_.take(line) || membership_->take(line)) return;
+  callbacks_.on_report(line);
 }
 
 void Launcher::Impl::fail(const std::string& reason) {
@@ -159,7 +164,7 @@ void Launcher::Impl::coordinator_ended(const AfterEnd& end) {
   listeners_.clear();  // nobody waits for an answer that does not come
   lost_ranks_.kill_absent();
   for (const auto& seat : seats_) {
-    if (!seat->is_needed && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
+    if (seat->kind != Island::kNeeded && !seat->process->is_booted()) seat->process->mpirun().signal(SIGTERM);
     // With its remote shell, which waits for a host that does not answer.
     if (is_lost(*seat)) seat->process->mpirun().kill_with_descendants();
   }
@@ -209,7 +214,7 @@ LaunchResult Launcher::run() {
 }
 
 void Launcher::start_island(const IslandSpec& island, std::uint32_t first_rank) {
-  impl_->start_island(island, first_rank, false);
+  impl_->start_island(island, first_rank, Impl::Island::kReturning);
 }
 
 }  // namespace cadre::launch

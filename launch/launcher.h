@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,6 +52,7 @@ struct LaunchPlan {
   std::vector<std::string> rank = {};         // command; an absolute path first, the same on every host
   std::vector<std::pair<std::string, std::string>> environment = {};  // of coordinator and ranks, never a secret
   std::filesystem::path logs = {};
+  std::filesystem::path requests = {};  // the run's folder, where `cadre drain` and `cadre join` ask; empty: nobody may
   LaunchLimits limits = {};
 };
 
@@ -60,12 +62,21 @@ struct LaunchPlan {
 //   {"control": "rank_ended", "rank": 3, "how": "signal 9 (Killed)"}
 //   {"control": "island_ended", "first_rank": 4, "ranks": 4, "how": "exit code 0"}
 //   {"control": "left_out", "rank": 3, "reason": "..."}  it is not started again
+//   {"control": "drain", "id": "...", "host": "b", "ranks": [2, 3]}   may they leave? answered by the report
+//                                                        {"drain": {"id": "...", "problem": "..."}}; without "id" the
+//                                                        coordinator before has agreed
+//   {"control": "invited", "host": "b", "ranks": [2, 3], "numbers": 4}   they are started (again)
 
 struct LaunchCallbacks {
-  // The boot message of the coordinator's incarnation `term`, from 1: one line.
-  std::function<std::string(std::uint64_t term, const std::vector<runtime::Endpoint>& listening)> coordinator_boot;
+  // The boot message of the coordinator's incarnation `term`, from 1: one line. `numbers`: of ranks, by now.
+  std::function<std::string(std::uint64_t term, const std::vector<runtime::Endpoint>& listening, std::uint32_t numbers)>
+      coordinator_boot;
   std::function<Boot(std::uint32_t island, std::uint32_t first_rank, const std::vector<runtime::Endpoint>&)> rank_boot;
   std::function<void(const boost::json::object&)> on_report = [](const auto&) {};
+  // The names that the ranks' machines have for themselves, as far as they have said them.
+  std::function<std::map<std::uint32_t, std::string>()> hosts_of_ranks = [] {
+    return std::map<std::uint32_t, std::string>();
+  };
 };
 
 struct LaunchResult {

@@ -16,6 +16,7 @@
 #include "launch/launcher.h"
 #include "launch/listener.h"
 #include "launch/lost_ranks.h"
+#include "launch/membership.h"
 #include "launch/mpirun_scratch.h"
 #include "launch/run_logs.h"
 
@@ -26,17 +27,18 @@ class Launcher::Impl {
   Impl(LaunchPlan plan, LaunchCallbacks callbacks);
 
   LaunchResult run();
-  void start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed);
+  // The run cannot begin without those that are needed; who is invited and does not come is left out.
+  enum class Island { kNeeded, kReturning, kInvited };
+  void start_island(const IslandSpec& spec, std::uint32_t first_rank, Island kind);
   const std::vector<runtime::Endpoint>& endpoints() const { return endpoints_; }
 
  private:
-  // An island, and whether the run cannot begin without it.
   struct Seat {
     bool has(std::uint32_t rank) const { return rank - process->first_rank() < process->ranks(); }
 
     std::unique_ptr<IslandProcess> process;
     std::unique_ptr<boost::asio::steady_timer> boot_timer;
-    bool is_needed = false;
+    Island kind = Island::kNeeded;
     bool is_over = false;
     bool begins_anew = false;            // when its mpirun has ended
     std::set<std::uint32_t> ended = {};  // of its ranks
@@ -50,6 +52,12 @@ class Launcher::Impl {
   void rank_booted(Seat& seat, std::uint32_t rank, pid_t pid);
   void rank_ended(Seat& seat, std::uint32_t rank, const Ended& how);
   void rank_killed(std::uint32_t rank);
+  Membership::Callbacks membership_callbacks();
+  void invite(IslandSpec spec, std::uint32_t first_rank);
+  bool is_running(std::uint32_t rank) const;
+  void start_again(const std::string& host, std::uint32_t rank);
+  void lose(const Seat& seat, std::uint32_t rank);
+  void leave_out(std::uint32_t rank, const std::string& why);
   void failed_to_start(Seat& seat, const std::string& why);
   bool begin_anew(Seat& seat, const std::string& why);
   bool is_ending() const { return coordinator_is_over_ || is_failing_ || is_at_once_ || signals_taken_ > 0; }
@@ -78,7 +86,8 @@ class Launcher::Impl {
   std::vector<runtime::Endpoint> endpoints_;
   CoordinatorProcess coordinator_;
   LostRanks lost_ranks_;
-  std::vector<IslandSpec> islands_by_host_;  // the plan's; this machine has one name
+  std::vector<IslandSpec> islands_by_host_;  // the plan's and those invited; this machine has one name
+  std::unique_ptr<Membership> membership_;
   std::vector<std::unique_ptr<Seat>> seats_;
   LaunchResult result_;
   int to_come_ = 0;  // islands that are about to begin anew

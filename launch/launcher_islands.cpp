@@ -5,6 +5,7 @@
 
 #include "launch/hosts.h"
 #include "launch/launcher_impl.h"
+#include "launch/listener.h"
 #include "runtime/error.h"
 
 namespace cadre::launch {
@@ -20,10 +21,10 @@ std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::
 
 }  // namespace
 
-void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_rank, bool is_needed) {
+void Launcher::Impl::start_island(const IslandSpec& spec, std::uint32_t first_rank, Island kind) {
   auto made = std::make_unique<Seat>();
   Seat& seat = *made;
-  seat.is_needed = is_needed;
+  seat.kind = kind;
   const auto number = static_cast<std::uint32_t>(seats_.size());
   const bool is_local = is_this_machine(spec.host);
   const PlaceOnHost place = place_on_host(islands_by_host_, is_local ? "" : spec.host, first_rank);
@@ -68,7 +69,7 @@ void Launcher::Impl::look_at_islands() {
     IslandProcess& island = *seat.process;
     if (seat.begins_anew) {
       --to_come_;
-      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), true);
+      if (!is_ending()) start_island({.host = island.host(), .ranks = island.ranks()}, island.first_rank(), seat.kind);
       continue;
     }
     const Ended ended = *island.mpirun().ended();
@@ -84,13 +85,19 @@ void Launcher::Impl::look_at_islands() {
                           {"how", describe(ended)}});
     // On this machine ranks outlive their mpirun; on another one they end with it.
     if (island.is_booted() && island.host().empty()) continue;
+    const bool never_came = seat.kind == Island::kInvited && !island.is_booted();
     for (std::uint32_t local = 0; local < island.ranks(); ++local) {
       const std::uint32_t rank = island.first_rank() + local;
       if (!seat.ended.insert(rank).second) continue;
       lost_ranks_.ended(rank);
-      lost_ranks_.start_again(island.host(), rank);
+      if (never_came) {
+        leave_out(rank, runtime::say(island.name(), " did not come: mpirun ended with ", describe(ended)));
+      } else {
+        lose(seat, rank);
+      }
     }
   }
+  membership_->rank_ended();
   if (is_deserted() && !coordinator_is_over_ && !is_failing_) after(plan_.limits.deserted, &Impl::desert);
   leave_when_over();
 }
@@ -106,7 +113,8 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
     coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
     seat.ended.insert(rank);
     lost_ranks_.ended(rank);
-    if (how.signal != 0 || how.code != 0) lost_ranks_.start_again(seat.process->host(), rank);
+    if (how.signal != 0 || how.code != 0) lose(seat, rank);
+    membership_->rank_ended();
     return;
   }
   const std::string words = seat.process->last_words(rank);
@@ -125,7 +133,8 @@ void Launcher::Impl::rank_killed(std::uint32_t rank) {
 
 // The others of an island of which one was killed wait in MPI_Init for ever.
 bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
-  if (is_ending() || !seat.is_needed || !lost_ranks_.may_begin_anew(seat.process->first_rank())) return false;
+  if (is_ending() || seat.kind != Island::kNeeded || !lost_ranks_.may_begin_anew(seat.process->first_rank()))
+    return false;
   ++to_come_;
   seat.begins_anew = true;
   for (std::uint32_t local = 0; local < seat.process->ranks(); ++local) {
@@ -140,7 +149,55 @@ bool Launcher::Impl::begin_anew(Seat& seat, const std::string& why) {
 void Launcher::Impl::failed_to_start(Seat& seat, const std::string& why) {
   logs_.launcher(why);
   seat.process->mpirun().signal(SIGTERM);
-  if (seat.is_needed) fail(why);
+  if (seat.kind == Island::kNeeded) fail(why);
+}
+
+Membership::Callbacks Launcher::Impl::membership_callbacks() {
+  Membership::Callbacks callbacks;
+  callbacks.control = [this](const boost::json::object& line) { coordinator_.control(line); };
+  callbacks.hosts_of_ranks = callbacks_.hosts_of_ranks;
+  callbacks.start = [this](const IslandSpec& spec, std::uint32_t first_rank) { invite(spec, first_rank); };
+  callbacks.is_running = [this](std::uint32_t rank) { return is_running(rank); };
+  callbacks.why_nobody_may = [this]() -> std::string {
+    if (is_ending()) return "the run is about to end";
+    return plan_.islands.empty() ? "its ranks are those of an mpirun that was started by a user" : "";
+  };
+  callbacks.why_not_joined = [this](const std::string& host) -> std::string {
+    if (is_listening_towards(host, endpoints_)) return {};
+    return "the run does not listen towards host " + host +
+           "; stop it and name the host in --hosts: it goes on from there";
+  };
+  return callbacks;
+}
+
+void Launcher::Impl::invite(IslandSpec spec, std::uint32_t first_rank) {
+  if (is_this_machine(spec.host)) spec.host.clear();
+  std::uint32_t known = 0;
+  for (const IslandSpec& island : islands_by_host_) known += island.ranks;
+  // New numbers follow those that were there, and have a place on their host from now on.
+  const std::uint32_t after = first_rank + spec.ranks;
+  if (after > known) islands_by_host_.push_back({.host = spec.host, .ranks = after - known});
+  start_island(spec, first_rank, Island::kInvited);
+}
+
+bool Launcher::Impl::is_running(std::uint32_t rank) const {
+  return std::any_of(seats_.begin(), seats_.end(), [rank](const auto& seat) {
+    return seat->has(rank) && !seat->is_over && !seat->ended.contains(rank);
+  });
+}
+
+void Launcher::Impl::lose(const Seat& seat, std::uint32_t rank) {
+  if (!membership_->is_drained(rank)) lost_ranks_.start_again(seat.process->host(), rank);
+}
+
+// It may have been drained meanwhile, and invited.
+void Launcher::Impl::start_again(const std::string& host, std::uint32_t rank) {
+  if (membership_->is_drained(rank) || is_running(rank)) return;
+  start_island({.host = host, .ranks = 1}, rank, Island::kReturning);
+}
+
+void Launcher::Impl::leave_out(std::uint32_t rank, const std::string& why) {
+  coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}}, true);
 }
 
 // Never without islands of ours: what others start is the coordinator's to judge.

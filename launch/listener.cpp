@@ -27,7 +27,7 @@ std::vector<Address> resolve(const std::string& host) {
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
   if (const int error = getaddrinfo(host.c_str(), nullptr, &hints, &list); error != 0) {
-    throw runtime::UserError("--hosts: " + host + ": " + gai_strerror(error));
+    throw runtime::UserError("host " + host + ": " + gai_strerror(error));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> guard(list, freeaddrinfo);
   std::vector<Address> addresses;
@@ -81,7 +81,7 @@ Address address_towards(const std::string& host) {
     }
     error = errno;
   }
-  throw runtime::UserError("--hosts: " + host + " cannot be reached from here: " + std::strerror(error));
+  throw runtime::UserError("host " + host + " cannot be reached from here: " + std::strerror(error));
 }
 
 Listener listen_on(const Address& address) {
@@ -119,6 +119,13 @@ std::vector<Listener> listen_towards(const std::vector<std::string>& hosts) {
   std::vector<Listener> listeners;
   for (const Address& address : addresses) listeners.push_back(listen_on(address));
   return listeners;
+}
+
+bool is_listening_towards(const std::string& host, const std::vector<runtime::Endpoint>& endpoints) {
+  if (is_this_machine(host)) return true;
+  const std::string address = address_towards(host).to_string();
+  return std::any_of(endpoints.begin(), endpoints.end(),
+                     [&](const runtime::Endpoint& endpoint) { return endpoint.address == address; });
 }
 
 std::vector<runtime::Endpoint> endpoints_of(const std::vector<Listener>& listeners) {

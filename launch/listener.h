@@ -21,6 +21,9 @@ bool is_this_machine(const std::string& host);
 // are this machine. UserError: a host that does not resolve or has no route. RunError: the system refuses a socket.
 std::vector<Listener> listen_towards(const std::vector<std::string>& hosts);
 
+// Whether some of `endpoints` is the address of this machine from which `host` is reached. UserError as above.
+bool is_listening_towards(const std::string& host, const std::vector<runtime::Endpoint>& endpoints);
+
 std::vector<runtime::Endpoint> endpoints_of(const std::vector<Listener>& listeners);
 
 }  // namespace cadre::launch

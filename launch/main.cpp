@@ -18,11 +18,20 @@ using namespace cadre;
 
 int run(const launch::Arguments& arguments) {
   using Verb = int (*)(launch::Arguments);
-  static const std::map<std::string, Verb> kVerbs = {
-      {"train", launch::train},        {"generate", launch::generate},  {"merge", launch::merge},
-      {"verify", launch::verify},      {"status", launch::show_status}, {"stop", launch::stop},
-      {"doctor", launch::show_doctor}, {"init", launch::init},          {"coordinator", launch::coordinator},
-      {"rank", launch::rank},          {"relay", launch::relay},        {"supervise", launch::supervise}};
+  static const std::map<std::string, Verb> kVerbs = {{"train", launch::train},
+                                                     {"generate", launch::generate},
+                                                     {"merge", launch::merge},
+                                                     {"verify", launch::verify},
+                                                     {"status", launch::show_status},
+                                                     {"stop", launch::stop},
+                                                     {"drain", launch::drain},
+                                                     {"join", launch::join},
+                                                     {"doctor", launch::show_doctor},
+                                                     {"init", launch::init},
+                                                     {"coordinator", launch::coordinator},
+                                                     {"rank", launch::rank},
+                                                     {"relay", launch::relay},
+                                                     {"supervise", launch::supervise}};
   static const std::map<std::string, std::string> kPlanned = {
       {"plan", "memory, steps, time and money before anything is started"},
       {"check", "the data gate"},

@@ -2,6 +2,8 @@
 
 #include <boost/json/array.hpp>
 
+#include "runtime/json_lines.h"
+
 namespace cadre::launch {
 namespace {
 
@@ -71,13 +73,47 @@ void Roster::take(const object& event) {
   } else if (name == "lost") {
     const auto found = ranks_.find(static_cast<std::uint64_t>(number(event, "rank")));
     if (found != ranks_.end()) found->second.state = RankState::kLost;
+  } else if (name == "drained" && event.contains("rank")) {
+    Entry& entry = ranks_[static_cast<std::uint64_t>(number(event, "rank"))];
+    entry.state = RankState::kDrained;
+    entry.drained_with = text(event, "host");
+  } else if (name == "invited") {
+    const boost::json::value* ranks = event.if_contains("ranks");
+    if (ranks == nullptr || !ranks->is_array()) return;
+    for (const boost::json::value& rank : ranks->get_array()) {
+      boost::json::error_code error;
+      const auto invited = rank.to_number<std::uint64_t>(error);
+      if (!error) ranks_[invited] = {{text(event, "host"), 0}};
+    }
   } else if (name == "left_out" && event.contains("rank")) {
-    ranks_[static_cast<std::uint64_t>(number(event, "rank"))].state = RankState::kLeftOut;
+    Entry& entry = ranks_[static_cast<std::uint64_t>(number(event, "rank"))];
+    entry.state = RankState::kLeftOut;
+    entry.left_out = text(event, "reason");
   } else if (name == "succeeded" || name == "stopped" || name == "failed") {
     for (auto& [rank, entry] : ranks_) {
       if (is_there(entry.state)) entry.state = RankState::kDrained;
     }
   }
+}
+
+std::set<std::string> Roster::drained_hosts() const {
+  std::set<std::string> hosts;
+  for (const auto& [rank, entry] : ranks_) {
+    if (!entry.drained_with.empty()) hosts.insert(entry.drained_with);
+  }
+  return hosts;
+}
+
+Roster read_roster(const std::filesystem::path& run, std::uint64_t starts) {
+  Roster roster(starts);
+  std::error_code error;
+  const std::filesystem::path journal = run / "journal.jsonl";
+  if (!std::filesystem::exists(journal, error)) return roster;
+  runtime::visit_json_lines(journal, [&](boost::json::object&& event) {
+    roster.take(event);
+    return true;
+  });
+  return roster;
 }
 
 void Roster::nobody_is_there() {

@@ -3,8 +3,10 @@
 
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace cadre::launch {
@@ -32,6 +34,8 @@ class Roster {
   struct Entry {
     Process process = {};
     RankState state = RankState::kJoining;
+    std::string drained_with = {};  // the host that was emptied, as who asked for it named it
+    std::string left_out = {};      // why it is not started again
   };
 
   explicit Roster(std::uint64_t starts) : starts_(starts) {}
@@ -43,6 +47,8 @@ class Roster {
   const std::optional<Process>& coordinator() const { return coordinator_; }
   const std::map<std::uint64_t, Entry>& ranks() const { return ranks_; }
   std::uint64_t view() const { return view_; }
+  // Hosts that were emptied and to which no rank has come back.
+  std::set<std::string> drained_hosts() const;
 
  private:
   void put(const boost::json::object& member, RankState state);
@@ -53,5 +59,8 @@ class Roster {
   std::map<std::uint64_t, Entry> ranks_;
   std::uint64_t view_ = 0;
 };
+
+// Of the `starts`th start of the run in this folder. A journal that is not there is an empty one.
+Roster read_roster(const std::filesystem::path& run, std::uint64_t starts);
 
 }  // namespace cadre::launch

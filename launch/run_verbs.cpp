@@ -30,13 +30,18 @@ int verify(Arguments arguments) {
   return run::verify(arguments.target("RUN folder"), std::cout) ? kDone : kFailed;
 }
 
+runtime::FolderState live_run(const std::string& target) {
+  runtime::FolderState state = runtime::look_at_run_folder(target);
+  if (!state.record) throw runtime::UserError(target + ": no run is here");
+  if (!state.holder) throw runtime::UserError(target + ": the run is not alive; it is " + state.status());
+  return state;
+}
+
 // The run ends at its next step boundary with a checkpoint.
 int stop(Arguments arguments) {
   arguments.require_known({});
   const std::string& target = arguments.target("RUN folder");
-  const runtime::FolderState state = runtime::look_at_run_folder(target);
-  if (!state.record) throw runtime::UserError(target + ": no run is here");
-  if (!state.holder) throw runtime::UserError(target + ": the run is not alive; it is " + state.status());
+  const runtime::FolderState state = live_run(target);
   if (state.holder->pid <= 0) throw runtime::UserError(target + ": its lock does not say which process holds it");
   char host[256] = {};
   gethostname(host, sizeof host - 1);

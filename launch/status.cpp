@@ -59,15 +59,7 @@ std::map<std::uint64_t, std::uint64_t> shares(const object& ledger_line) {
 }
 
 Roster roster_of(const std::filesystem::path& run, const FolderState& state) {
-  Roster roster(state.record->starts);
-  std::error_code error;
-  const std::filesystem::path journal = run / "journal.jsonl";
-  if (std::filesystem::exists(journal, error)) {
-    runtime::visit_json_lines(journal, [&](object&& event) {
-      roster.take(event);
-      return true;
-    });
-  }
+  Roster roster = read_roster(run, state.record->starts);
   if (!state.holder) roster.nobody_is_there();
   return roster;
 }
@@ -180,6 +172,7 @@ object status_of_run(const std::filesystem::path& run) {
                      {"state", name_of(entry.state)},
                      {"micro_batches", share != micro_batches.end() ? share->second : 0}});
   }
+  const std::set<std::string> drained = roster.drained_hosts();
   // No number where there is none: 0 would be one to signal.
   object coordinator{{"host", nullptr}, {"pid", nullptr}};
   if (const auto& process = roster.coordinator()) coordinator = {{"host", process->host}, {"pid", process->pid}};
@@ -190,6 +183,7 @@ object status_of_run(const std::filesystem::path& run) {
           {"view", roster.view()},
           {"coordinator", std::move(coordinator)},
           {"ranks", std::move(ranks)},
+          {"drained_hosts", boost::json::array(drained.begin(), drained.end())},
           {"events", std::move(events)}};
 }
 
@@ -215,6 +209,9 @@ int status(const std::filesystem::path& run, bool json, std::ostream& out) {
     if (!state.holder) out << ", ended";
   }
   out << "\n";
+  for (const boost::json::value& host : facts.at("drained_hosts").as_array()) {
+    out << "  drained      " << runtime::plain_line(host.as_string()) << "; cadre join brings its ranks back\n";
+  }
   print_checkpoints(run, out);
   print_ranks(facts, out);
   print_events(facts, out);

@@ -16,6 +16,7 @@
 #include "launch/mpi_boot.h"
 #include "launch/own_mpirun.h"
 #include "launch/rank_count.h"
+#include "launch/roster.h"
 #include "launch/verbs.h"
 #include "runtime/compute_program.h"
 #include "runtime/error.h"
@@ -174,16 +175,27 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
                   .logs = setup.folder.logs(),
+                  .requests = setup.folder.path(),
                   .limits = {.silence = flags.silence, .restart = flags.restart}};
   LaunchCallbacks callbacks;
-  callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening) {
+  callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening,
+                                   std::uint32_t numbers) {
     return print_coordinator_boot({.boot = boot(0, 0, listening),
                                    .term = term,
                                    .ranks = ranks.count,
+                                   .numbers = std::max(ranks.count, numbers),
                                    .ranks_return = standing.ranks == 0,
                                    .steps_per_epoch = setup.steps_per_epoch});
   };
   callbacks.rank_boot = boot;
+  callbacks.hosts_of_ranks = [&] {
+    std::map<std::uint32_t, std::string> hosts;
+    const Roster roster = read_roster(setup.folder.path(), setup.folder.record().starts);
+    for (const auto& [rank, entry] : roster.ranks()) {
+      hosts[static_cast<std::uint32_t>(rank)] = entry.process.host;
+    }
+    return hosts;
+  };
   callbacks.on_report = [&](const boost::json::object& line) { show(line, setup, progress); };
   Launcher launcher(std::move(plan), std::move(callbacks));
   if (standing.ranks > 0) standing.hand_out(boot(0, 0, launcher.listening()), setup.folder.logs());

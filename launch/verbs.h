@@ -3,6 +3,7 @@
 #pragma once
 
 #include "launch/arguments.h"
+#include "runtime/run_folder.h"
 
 namespace cadre::launch {
 
@@ -12,8 +13,13 @@ int merge(Arguments arguments);
 int verify(Arguments arguments);
 int show_status(Arguments arguments);
 int stop(Arguments arguments);
+int drain(Arguments arguments);
+int join(Arguments arguments);
 int show_doctor(Arguments arguments);
 int init(Arguments arguments);
+
+// The folder of a run whose launcher lives. UserError: there is none.
+runtime::FolderState live_run(const std::string& folder);
 
 struct MpiBoot;
 // A rank's life from the end of MPI on.

@@ -28,7 +28,7 @@ auto fields(Is<Endpoint> auto& it) {
   return std::tie(it.address, it.port);
 }
 auto fields(Is<Member> auto& it) {
-  return std::tie(it.rank, it.incarnation, it.host, it.island, it.pid, it.endpoints, it.shares_folder);
+  return std::tie(it.rank, it.incarnation, it.host, it.island, it.pid, it.endpoints, it.shares_folder, it.is_leaving);
 }
 auto fields(Is<Stamp> auto& it) {
   return std::tie(it.term, it.generation, it.view);

@@ -54,6 +54,21 @@ Effects Coordinator::on_stop(const std::string& reason, TimePoint now) {
   return machine_->take_effects();
 }
 
+std::string Coordinator::why_not_drain(const std::set<Rank>& ranks) const {
+  return machine_->why_not_drain(ranks);
+}
+
+Effects Coordinator::on_drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now) {
+  machine_->drain(ranks, host, now);
+  return machine_->take_effects();
+}
+
+Effects Coordinator::on_invited(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host,
+                                TimePoint now) {
+  machine_->invite(ranks, numbers, host, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_left_out(Rank rank, const std::string& reason, TimePoint now) {
   machine_->left_out(rank, reason, now);
   return machine_->take_effects();
@@ -95,6 +110,7 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
       newest_folder_(options_.start.folder) {
   CADRE_CHECK(options_.expected_ranks > 0 && options_.min_ranks > 0, options_.expected_ranks, " ranks expected, ",
               options_.min_ranks, " at least");
+  roll_.widen(options_.numbers);
   options_.policy.state_copies = std::max(1U, options_.policy.state_copies);
   stamp_ = {options_.term, std::max(options_.start.manifest.generation, options_.last_generation), options_.last_view};
   if (!newest_folder_.empty()) course_ = course_of(options_.start.manifest);
@@ -150,7 +166,7 @@ void Coordinator::Machine::left_out(Rank rank, const std::string& reason, TimePo
   if (finished()) return;
   now_ = now;
   journal_start();
-  if (finished() || rank >= roll_.expected()) return;
+  if (finished() || rank >= roll_.numbers()) return;
   if (left_out_.insert(rank).second) {
     journal("left_out", reason, {{"rank", rank}}, Durability::kKernel);
     say(reason, true);
@@ -158,7 +174,7 @@ void Coordinator::Machine::left_out(Rank rank, const std::string& reason, TimePo
   end_if_nobody_can_come();
   if (finished() || phase_ != Phase::kGathering || takes_over()) return;
   // Nothing is done yet that could go on without them.
-  if (roll_.expected() - left_out_.size() < options_.min_ranks) return fail(reason);
+  if (most_ranks() < options_.min_ranks) return fail(reason);
   begin_when_all_are_ready();
 }
 
@@ -189,6 +205,9 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end()) {
+    return refuse(from, "host " + drained->second + " is drained");
+  }
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
@@ -207,6 +226,10 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
     roll_.remove(*before);
   }
   if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
+  const bool is_awaited = takes_over() && awaited_.contains(message.self.rank);
+  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end() && !is_awaited) {
+    return refuse(from, "host " + drained->second + " is drained");
+  }
   // What it holds counts where the coordinator before may have counted on it; else it forgets it with its incarnation.
   const bool counts = phase_ == Phase::kGathering && (message.stamp.view == 0 || may_hold_state(message.self));
   const std::string problem = roll_.rejoin(from, message.self, !counts);
@@ -338,9 +361,8 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
 
 void Coordinator::Machine::on(Connection, Peer& peer, Note&& message) {
   const std::string text = short_line(message.text);
-  say(peer.is == Peer::Is::kConnected || options_.expected_ranks == 1
-          ? text
-          : runtime::say("rank ", peer.member.rank, ": ", text),
+  say(peer.is == Peer::Is::kConnected || roll_.numbers() == 1 ? text
+                                                              : runtime::say("rank ", peer.member.rank, ": ", text),
       message.warning);
 }
 
@@ -365,82 +387,6 @@ void Coordinator::Machine::on(Connection from, Peer&, WriteFile&&) {
 }
 void Coordinator::Machine::on(Connection from, Peer&, FinishFile&&) {
   put_out(from, "sent a file to the coordinator");
-}
-
-// ---- the end and the record
-
-void Coordinator::Machine::fail(const std::string& reason, RunOutcome outcome) {
-  finish({outcome, reason, course_.done, {}, {}});
-}
-
-void Coordinator::Machine::finish(Finished finished) {
-  if (this->finished()) return;
-  phase_ = Phase::kFinished;
-  const bool succeeded = finished.outcome == RunOutcome::kSucceeded;
-  const bool stopped = finished.outcome == RunOutcome::kStopped;
-  boost::json::object files;
-  for (const auto& [name, hash] : finished.result_sha256) files[name] = hash;
-  journal(succeeded ? "succeeded"
-          : stopped ? "stopped"
-                    : "failed",
-          finished.reason,
-          {{"step", finished.step},
-           {"of", finished.result_of},
-           {"sha256", std::move(files)},
-           {"user_can_mend", finished.outcome == RunOutcome::kUserError}});
-  if (stopped) say(runtime::say("stopped after step ", finished.step, "; the same command goes on from here"));
-  std::vector<Connection> in_view, others;
-  for (const auto& [connection, peer] : roll_.peers()) {
-    (peer.is == Peer::Is::kMember ? in_view : others).push_back(connection);
-  }
-  std::sort(in_view.begin(), in_view.end());
-  std::sort(others.begin(), others.end());
-  if (!in_view.empty()) {
-    const Order end{.kind = Order::Kind::kEnd, .step = course_.done, .reason = finished.reason};
-    effects_.push_back(Tell{std::move(in_view), Proceed{stamp_, end}});
-  }
-  if (!others.empty()) effects_.push_back(Tell{std::move(others), Refused{"the run has ended: " + finished.reason}});
-  effects_.push_back(std::move(finished));
-}
-
-void Coordinator::Machine::journal(std::string event, std::string reason, boost::json::object more,
-                                   Durability durability, bool for_people) {
-  boost::json::object entry{{"event", std::move(event)},
-                            {"step", course_.done},
-                            {"reason", std::move(reason)},
-                            {"generation", stamp_.generation},
-                            {"view", stamp_.view}};
-  for (auto& [key, value] : more) entry.insert_or_assign(key, std::move(value));
-  effects_.push_back(Journal{std::move(entry), durability, for_people});
-}
-
-void Coordinator::Machine::journal_start() {
-  if (std::exchange(started_, true)) return;
-  boost::json::object term{{"event", "term"},
-                           {"step", course_.done},
-                           {"reason", "a coordinator begins"},
-                           {"run_id", options_.run_id},
-                           {"launch", options_.launch},
-                           {"term", options_.term},
-                           {"generation", stamp_.generation},
-                           {"view", stamp_.view}};
-  effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
-  if (options_.end) {
-    phase_ = Phase::kFinished;
-    effects_.push_back(*options_.end);
-    return;
-  }
-  const boost::json::object self{
-      {"term", options_.term}, {"starts", options_.starts}, {"host", options_.host}, {"pid", options_.pid}};
-  if (newest_folder_.empty()) {
-    journal("started", "no checkpoint to go on from", self);
-  } else {
-    journal("resumed", "checkpoint " + std::filesystem::path(newest_folder_).filename().string(), self);
-  }
-}
-
-void Coordinator::Machine::say(std::string line, bool warning) {
-  effects_.push_back(Say{std::move(line), warning});
 }
 
 }  // namespace cadre::runtime

@@ -25,6 +25,7 @@ struct CoordinatorOptions {
   std::uint64_t term = 1;
   std::size_t expected_ranks = 1;  // numbers 0 to expected_ranks − 1
   std::size_t min_ranks = 1;       // with fewer nothing is computed
+  std::size_t numbers = 0;         // of ranks that may take part, where more were invited since
   RunPolicy policy = {};
   std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
 
@@ -75,6 +76,13 @@ class Coordinator {
   Effects on_tick(TimePoint now);
   // A signal: after the step in hand a checkpoint, then the end. A run that only has its result to write goes on.
   Effects on_stop(const std::string& reason, TimePoint now);
+  // Whether these ranks may leave before the end: empty, or why not.
+  std::string why_not_drain(const std::set<Rank>& ranks) const;
+  // They are to leave at a step's end, and not to come back: `host` is emptied. To a coordinator that takes another's
+  // place it is said again.
+  Effects on_drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now);
+  // They may take part (again), and the numbers below `numbers` are those of ranks.
+  Effects on_invited(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host, TimePoint now);
   // The launcher does not start a lost rank again: said once, and recorded.
   Effects on_left_out(Rank rank, const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.

@@ -1,6 +1,7 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
 // coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp.
+// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp, those that are asked to leave
+// or to come in coordinator_drains.cpp, the end and the record in coordinator_record.cpp.
 #pragma once
 
 #include <map>
@@ -39,6 +40,9 @@ class Coordinator::Machine {
   void detached(Connection connection, TimePoint now);
   void tick(TimePoint now);
   void stop(const std::string& reason, TimePoint now);
+  std::string why_not_drain(const std::set<Rank>& ranks) const;
+  void drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now);
+  void invite(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host, TimePoint now);
   void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
@@ -60,9 +64,10 @@ class Coordinator::Machine {
     kFinished,
   };
   // What follows when nothing is in hand.
-  struct Admit {};  // a new view, with those that are ready
-  struct Leave {};  // the run was stopped, and the checkpoint is there
-  using Next = std::variant<Order, Admit, Leave>;
+  struct Regroup {};  // a new view: those that are ready come in, those that are to leave hold nothing any more
+  struct Part {};     // a new view without those
+  struct Leave {};    // the run was stopped, and the checkpoint is there
+  using Next = std::variant<Order, Regroup, Part, Leave>;
 
   // ---- what a member says (coordinator.cpp)
   void on(Connection from, Peer& peer, Join&& message);
@@ -90,6 +95,7 @@ class Coordinator::Machine {
 
   // ---- views (coordinator_views.cpp)
   void begin_when_all_are_ready();
+  bool all_are_ready() const;
   void begin_with_ready_ones();
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
@@ -110,8 +116,11 @@ class Coordinator::Machine {
   // are ready come in.
   void install(const std::vector<Connection>& connections, bool load, const std::string& reason);
   bool has_enough_ranks() const;
+  bool goes_on() const;
   // Ranks are ready, and there is work for them.
   bool can_admit() const;
+  // How many ranks there may be.
+  std::size_t most_ranks() const;
   Placement placement_in(const View& view) const;
   // The state is held by the placement of the view as it is.
   void settle_residency();
@@ -145,9 +154,21 @@ class Coordinator::Machine {
   // A member that connects anew, with all that it may not have heard.
   void attach(Connection from, Connection before, const Rejoin& message);
 
+  // ---- ranks that are asked to leave or to come (coordinator_drains.cpp)
+  // The members that are to leave, where enough others stay.
+  std::set<Rank> leavers() const;
+  // The view was made before they were asked to.
+  bool has_new_leavers() const;
+  // They hold nothing any more that others need.
+  bool may_part() const;
+  void part();
+  std::string reason_to_regroup() const;
+  std::string hosts_of(const std::set<Rank>& leaving) const;
+  void journal_drained(Rank rank);
+
   // ---- steps (coordinator_steps.cpp)
-  // `may_admit`: nothing is in hand, and a view may begin for those that are ready.
-  Next next(bool may_admit = true);
+  // `may_regroup`: nothing is in hand, and a view may begin for those that come and go.
+  Next next(bool may_regroup = true);
   void do_next();
   // Sets the phase and what is awaited.
   void begin(const Order& order);
@@ -174,7 +195,7 @@ class Coordinator::Machine {
   void remove_old_checkpoints(std::uint64_t newest, std::int64_t best_before);
   std::string folder_of(std::uint64_t step) const;
 
-  // ---- the end and the record (coordinator.cpp)
+  // ---- the end and the record (coordinator_record.cpp)
   void fail(const std::string& reason, RunOutcome outcome = RunOutcome::kFailed);
   void finish(Finished finished);
   // An entry, durable before what follows.
@@ -223,6 +244,8 @@ class Coordinator::Machine {
   std::string fenced_because_;
   std::vector<std::optional<Report>> reports_;  // by index in the view that is left
   std::size_t missing_reports_ = 0;
+
+  std::map<Rank, std::string> drained_;  // that are to leave or have left, and of which host
 
   Complaints complaints_;
   bool connected_anew_ = false;  // since the last commit, because of one

@@ -5,7 +5,6 @@
 
 #include "runtime/coordinator_machine.h"
 #include "runtime/error.h"
-#include "runtime/rank_names.h"
 
 namespace cadre::runtime {
 namespace {
@@ -36,11 +35,12 @@ std::vector<Connection> Coordinator::Machine::members() const {
   return live;
 }
 
-Coordinator::Machine::Next Coordinator::Machine::next(bool may_admit) {
+Coordinator::Machine::Next Coordinator::Machine::next(bool may_regroup) {
   const Workload& workload = *roll_.workload();
   const std::uint64_t done = course_.done;
   // First of all: what is due is then ordered in the new view.
-  if (may_admit && can_admit()) return Admit{};
+  if (may_regroup && may_part()) return Part{};
+  if (may_regroup && (can_admit() || has_new_leavers())) return Regroup{};
   if (evaluation_is_due(options_.policy, workload, course_)) return Order{.kind = Order::Kind::kEvaluate, .step = done};
 
   const bool end = is_at_end(options_.policy, workload, course_);
@@ -64,10 +64,10 @@ void Coordinator::Machine::do_next() {
   if (const Order* order = std::get_if<Order>(&following)) {
     const bool waits_already = phase_ == Phase::kWaiting && order->kind == Order::Kind::kWait && !order->snapshot;
     if (!waits_already) proceed(*order);
-  } else if (std::holds_alternative<Admit>(following)) {
-    std::vector<Rank> joiners;
-    for (const Connection connection : roll_.ready_ones()) joiners.push_back(roll_.find(connection)->member.rank);
-    install(members(), false, names_of(joiners) + (joiners.size() == 1 ? " joins" : " join"));
+  } else if (std::holds_alternative<Regroup>(following)) {
+    install(members(), false, reason_to_regroup());
+  } else if (std::holds_alternative<Part>(following)) {
+    part();
   } else if (course_.done == newest_course_.done) {
     finish({RunOutcome::kStopped, *stopping_, course_.done, {}, {}});
   } else {
@@ -84,7 +84,7 @@ void Coordinator::Machine::begin(const Order& order) {
                                  roll_.workload()->micro_batches_of(order.step),
                                  view_,
                                  placement_,
-                                 std::min<std::size_t>(options_.policy.state_copies, view_.size()),
+                                 placement_.holders.front().size(),
                                  options_.policy.in_rounds};
       votes_.begin(step, order.shares);
       phase_ = Phase::kTraining;

@@ -24,6 +24,7 @@ void Coordinator::Machine::give_up_awaited() {
     const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
     journal("lost", reason, {{"rank", rank}, {"was_member", true}});
     say(reason + " to the coordinator, and is lost", true);
+    if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
     at = awaited_.erase(at);
   }
   take_over_when_all_are_back();
@@ -33,7 +34,7 @@ void Coordinator::Machine::take_over_when_all_are_back() {
   const auto is_back = [&](const auto& awaited) { return roll_.is_ready(awaited.first); };
   if (!std::all_of(awaited_.begin(), awaited_.end(), is_back)) return;
   if (roll_.ready_count() >= options_.min_ranks) return begin_with_ready_ones();
-  wait_for_others(runtime::say(roll_.ready_count(), " of ", options_.expected_ranks,
+  wait_for_others(runtime::say(roll_.ready_count(), " of ", roll_.numbers(),
                                " ranks have come back to the coordinator and ", options_.min_ranks, " are needed"),
                   "");
 }

@@ -46,8 +46,16 @@ boost::json::object as_json(const Member& member) {
 
 void Coordinator::Machine::begin_when_all_are_ready() {
   if (takes_over() && !short_since_) return take_over_when_all_are_back();
-  if (short_since_ ? !has_enough_ranks() : roll_.ready_count() + left_out_.size() < roll_.expected()) return;
+  if (short_since_ ? !has_enough_ranks() : !all_are_ready()) return;
   begin_with_ready_ones();
+}
+
+// But those that do not come.
+bool Coordinator::Machine::all_are_ready() const {
+  if (roll_.ready_count() + left_out_.size() + drained_.size() < roll_.expected()) return false;
+  const std::vector<Rank> missing = roll_.missing();
+  return std::all_of(missing.begin(), missing.end(),
+                     [this](Rank rank) { return left_out_.contains(rank) || drained_.contains(rank); });
 }
 
 void Coordinator::Machine::begin_with_ready_ones() {
@@ -94,7 +102,7 @@ void Coordinator::Machine::check_limits() {
                              missing.size() == 1 ? "this rank" : "these ranks", " or raise the limit"));
   }
   if (short_since_ && now_ - *short_since_ > options_.rejoin_wait && !has_enough_ranks()) {
-    return end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks were left, ", options_.min_ranks,
+    return end_short(runtime::say(live_, " of ", roll_.numbers(), " ranks were left, ", options_.min_ranks,
                                   " are needed and no other came back within ", seconds(options_.rejoin_wait), " s"));
   }
   if (phase_ == Phase::kFencing && missing_reports_ > 0 && now_ - fenced_ > options_.fence_limit) {
@@ -187,6 +195,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   journal("lost", runtime::say("rank ", rank, ": ", reason),
           {{"rank", rank}, {"was_member", peer.is == Peer::Is::kMember}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
+  if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
   if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
@@ -196,7 +205,7 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   remove_holder(residency_, rank);
   if (phase_ == Phase::kWriting && peer.index != view_.writer()) return;  // the result needs the writer only
   if (live_ < options_.min_ranks && !short_since_) {
-    wait_for_others(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left and ", options_.min_ranks,
+    wait_for_others(runtime::say(live_, " of ", roll_.numbers(), " ranks are left and ", options_.min_ranks,
                                  " are needed; the last to go was rank ", rank),
                     ": " + reason);
     if (finished()) return;
@@ -264,11 +273,13 @@ void Coordinator::Machine::end_short(const std::string& reason) {
 }
 
 void Coordinator::Machine::end_if_nobody_can_come() {
-  if (!short_since_ || roll_.expected() - left_out_.size() >= options_.min_ranks) return;
+  if (!short_since_ || most_ranks() >= options_.min_ranks) return;
   const std::vector<Rank> gone(left_out_.begin(), left_out_.end());
-  end_short(runtime::say(live_, " of ", options_.expected_ranks, " ranks are left, ", options_.min_ranks,
-                         " are needed and ", names_of(gone), gone.size() == 1 ? " was" : " were",
-                         " lost too often to be started again"));
+  const std::string why =
+      gone.empty() ? "the others have left"
+                   : names_of(gone) + (gone.size() == 1 ? " was" : " were") + " lost too often to be started again";
+  end_short(
+      runtime::say(live_, " of ", roll_.numbers(), " ranks are left, ", options_.min_ranks, " are needed and ", why));
 }
 
 void Coordinator::Machine::install_when_enough_are_back() {
@@ -280,9 +291,12 @@ bool Coordinator::Machine::has_enough_ranks() const {
   return !short_since_ || live_ + roll_.ready_count() >= options_.min_ranks;
 }
 
+bool Coordinator::Machine::goes_on() const {
+  return !stopping_ && !must_go_back_ && !is_at_end(options_.policy, *roll_.workload(), course_);
+}
+
 bool Coordinator::Machine::can_admit() const {
-  return !stopping_ && !must_go_back_ && roll_.ready_count() > 0 &&
-         !is_at_end(options_.policy, *roll_.workload(), course_);
+  return roll_.ready_count() > 0 && goes_on();
 }
 
 Placement Coordinator::Machine::placement_in(const View& view) const {
@@ -342,6 +356,8 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   ++stamp_.view;
   view_ = {stamp_, {}};
   for (const Connection connection : connections) view_.members.push_back(roll_.find(connection)->member);
+  const std::set<Rank> leaving = leavers();
+  for (Member& member : view_.members) member.is_leaving = leaving.contains(member.rank);
   connections_ = connections;
   live_ = connections.size();
   roll_.admit(connections);
@@ -353,14 +369,17 @@ void Coordinator::Machine::install(const std::vector<Connection>& stay, bool loa
   }
   complaints_.clear();
   boost::json::array present;
-  for (const Member& member : view_.members) present.push_back(as_json(member));
+  for (const Member& member : view_.members) {
+    present.push_back(as_json(member));
+    if (member.is_leaving) present.back().as_object()["is_leaving"] = true;
+  }
   journal("view", runtime::say(live_, live_ == 1 ? " rank: " : " ranks: ", reason),
           {{"members", std::move(present)}, {"load", load}});
 
   const Next following = next(false);
   const Order* order = std::get_if<Order>(&following);
   if (order == nullptr) {
-    CADRE_CHECK(std::holds_alternative<Leave>(following), "ranks are admitted to a view that is not there yet");
+    CADRE_CHECK(std::holds_alternative<Leave>(following), "ranks come or go in a view that is not there yet");
     return do_next();
   }
   NewView message{view_, load, load ? newest_folder_ : "", load ? View{} : resident_in_, options_.policy.state_copies,

@@ -32,6 +32,7 @@ struct Member {
   std::int64_t pid = 0;
   std::vector<Endpoint> endpoints = {};  // of its transport, the preferred one first
   bool shares_folder = false;            // it sees the run's folder as the coordinator does: shared_folder.h
+  bool is_leaving = false;               // in a view: it computes, and holds no chunk any more
 
   bool operator==(const Member&) const = default;
 };

@@ -20,25 +20,37 @@ constexpr std::uint64_t mixed(std::uint64_t x) {
 class Placing {
  public:
   Placing(const View& view, std::uint64_t chunks, std::size_t copies)
-      : members_(view.size()), limit_((chunks + members_ - 1) / members_), holders_(chunks) {
+      : members_(staying(view)), limit_((chunks + members_.size() - 1) / members_.size()), holders_(chunks) {
+    copies = std::min(copies, members_.size());
     hosts_ = host_numbers(view);
     for (const Member& member : view.members) {
       keys_.push_back(mixed(member.rank));
       islands_.push_back(member.island);
     }
     for (std::vector<std::uint32_t>& holders : holders_) holders.reserve(copies);
-  }
-
-  void place_copy() {
-    loads_.assign(members_, 0);
-    in_vain_ = 0;
-    const std::size_t copy = copy_++;
-    for (std::uint64_t chunk = 0; chunk < holders_.size(); ++chunk) place_one(chunk, copy);
+    // One weight for all copies: when an owner goes, its first backup is the next in line.
+    for (std::size_t copy = 0; copy < copies; ++copy) place_copy();
   }
 
   std::vector<std::vector<std::uint32_t>> take() { return std::move(holders_); }
 
  private:
+  static std::vector<std::uint32_t> staying(const View& view) {
+    std::vector<std::uint32_t> all, stay;
+    for (std::uint32_t member = 0; member < view.size(); ++member) {
+      all.push_back(member);
+      if (!view.members[member].is_leaving) stay.push_back(member);
+    }
+    return stay.empty() ? all : stay;
+  }
+
+  void place_copy() {
+    loads_.assign(keys_.size(), 0);
+    in_vain_ = 0;
+    const std::size_t copy = copy_++;
+    for (std::uint64_t chunk = 0; chunk < holders_.size(); ++chunk) place_one(chunk, copy);
+  }
+
   std::uint64_t weight(std::uint64_t chunk_key, std::uint32_t member) const { return mixed(chunk_key ^ keys_[member]); }
 
   // How near `member` is to those that hold the chunk already: 0 on a host of its own, 1 in an island of its own,
@@ -59,7 +71,7 @@ class Placing {
     int level = 3;
     std::uint32_t roomy = kNone, least = kNone;
     std::uint64_t roomy_weight = 0, least_weight = 0;
-    for (std::uint32_t member = 0; member < members_; ++member) {
+    for (const std::uint32_t member : members_) {
       const int near = nearness(holders_[chunk], member);
       if (near > level || near == 3) continue;
       if (near < level) level = near, roomy = least = kNone;
@@ -81,7 +93,7 @@ class Placing {
     constexpr int kPatience = 16;
     if (in_vain_ >= kPatience) return std::nullopt;
     std::vector<std::uint32_t> free;
-    for (std::uint32_t member = 0; member < members_; ++member) {
+    for (const std::uint32_t member : members_) {
       if (loads_[member] < limit_) free.push_back(member);
     }
     for (std::uint64_t other = chunk; other-- > 0;) {
@@ -101,7 +113,7 @@ class Placing {
     return std::nullopt;
   }
 
-  std::size_t members_;
+  std::vector<std::uint32_t> members_;  // that chunks may go to
   std::uint64_t limit_;
   std::vector<std::vector<std::uint32_t>> holders_;
   std::vector<std::uint64_t> keys_;
@@ -123,11 +135,7 @@ std::vector<std::uint64_t> Placement::chunks_of(std::uint32_t member, std::size_
 
 Placement place(const View& view, std::uint64_t chunks, std::size_t copies) {
   CADRE_CHECK(view.size() > 0 && copies > 0, view.size(), " members, ", copies, " copies");
-  const std::size_t held = std::min(copies, view.size());
-  Placing placing(view, chunks, held);
-  // One weight for all copies: when an owner goes, its first backup is the next in line.
-  for (std::size_t copy = 0; copy < held; ++copy) placing.place_copy();
-  return {placing.take()};
+  return {Placing(view, chunks, copies).take()};
 }
 
 }  // namespace cadre::runtime

@@ -9,7 +9,8 @@
 namespace cadre::runtime {
 
 // holders[c]: indices into the view's members, the owner first, then the backups; min(copies, members) of them, all
-// different, on different hosts where there are as many hosts, else in different islands.
+// different, on different hosts where there are as many hosts, else in different islands. Members that are leaving
+// count as if they were not there, unless all are.
 struct Placement {
   std::vector<std::vector<std::uint32_t>> holders;
 

@@ -1,6 +1,7 @@
 #include "runtime/roll_call.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/rank_names.h"
@@ -25,9 +26,17 @@ std::string difference(const Workload& work, const Workload& other) {
 
 }  // namespace
 
-RollCall::RollCall(std::size_t expected, const std::map<Rank, std::uint32_t>& incarnations) : by_rank_(expected) {
-  for (const auto& [rank, incarnation] : incarnations) {
-    if (rank < expected) by_rank_[rank].incarnation = incarnation;
+RollCall::RollCall(std::size_t expected, std::map<Rank, std::uint32_t> incarnations)
+    : expected_(expected), incarnations_(std::move(incarnations)) {
+  widen(expected);
+}
+
+void RollCall::widen(std::size_t numbers) {
+  const std::size_t before = by_rank_.size();
+  if (numbers <= before) return;
+  by_rank_.resize(numbers);
+  for (auto at = incarnations_.lower_bound(static_cast<Rank>(before)); at != incarnations_.end(); ++at) {
+    if (at->first < numbers) by_rank_[at->first].incarnation = at->second;
   }
 }
 
@@ -154,7 +163,7 @@ std::vector<Connection> RollCall::ready_ones() const {
 
 std::vector<Rank> RollCall::missing() const {
   std::vector<Rank> missing;
-  for (Rank rank = 0; rank < by_rank_.size(); ++rank) {
+  for (Rank rank = 0; rank < expected_; ++rank) {
     const std::optional<Connection>& by = by_rank_[rank].taken_by;
     if (!by || peers_.at(*by).is < Peer::Is::kReady) missing.push_back(rank);
   }

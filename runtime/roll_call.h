@@ -28,7 +28,11 @@ struct Peer {
 class RollCall {
  public:
   // `incarnations`: the last ones that were given before.
-  explicit RollCall(std::size_t expected, const std::map<Rank, std::uint32_t>& incarnations = {});
+  explicit RollCall(std::size_t expected, std::map<Rank, std::uint32_t> incarnations = {});
+
+  // From now on there are this many numbers, if there were fewer. Those beyond the expected ones may join.
+  void widen(std::size_t numbers);
+  std::size_t numbers() const { return by_rank_.size(); }
 
   Peer& peer(Connection connection, TimePoint now);
   Peer* find(Connection connection);
@@ -40,6 +44,10 @@ class RollCall {
   std::string rejoin(Connection connection, const Member& self, bool anew);
   // The connection under which this process is known; nothing: it is not.
   std::optional<Connection> connection_of(const Member& self) const;
+  // Who has this number now.
+  std::optional<Connection> taken_by(Rank rank) const {
+    return rank < by_rank_.size() ? by_rank_[rank].taken_by : std::nullopt;
+  }
   bool is_ready(Rank rank) const;
   // Ready, with this work. What the first ready one has is what all must have.
   void ready(Connection connection, const Ready& ready);
@@ -52,7 +60,7 @@ class RollCall {
   void remove(Connection connection);
 
   std::size_t ready_count() const { return ready_; }
-  std::size_t expected() const { return by_rank_.size(); }
+  std::size_t expected() const { return expected_; }
   // Those in no view: ready, or on their way. By rank.
   std::vector<Connection> ready_ones() const;
   std::vector<Rank> missing() const;
@@ -68,6 +76,8 @@ class RollCall {
 
  private:
   std::unordered_map<Connection, Peer> peers_;
+  std::size_t expected_;
+  std::map<Rank, std::uint32_t> incarnations_;  // that were given before
   struct Number {
     std::optional<Connection> taken_by = {};
     std::uint32_t incarnation = 0;  // the last one given

@@ -143,7 +143,8 @@ std::string_view name_of(RunStatus status) {
 }
 
 bool is_left_by_a_run(std::string_view name) {
-  constexpr std::array<std::string_view, 22> kNames{"run.json",
+  constexpr std::array<std::string_view, 23> kNames{"run.json",
+                                                    ".requests",
                                                     "metrics.jsonl",
                                                     "ledger.jsonl",
                                                     "journal.jsonl",

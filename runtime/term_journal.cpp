@@ -101,9 +101,9 @@ double real(const boost::json::object& entry, const char* key) {
   return value != nullptr && value->is_number() ? value->to_number<double>() : 0;
 }
 
-bool is_skipped(const boost::json::object& entry) {
-  const boost::json::value* skipped = entry.if_contains("skipped");
-  return skipped != nullptr && skipped->is_bool() && skipped->get_bool();
+bool is_true(const boost::json::object& entry, const char* key) {
+  const boost::json::value* value = entry.if_contains(key);
+  return value != nullptr && value->is_bool() && value->get_bool();
 }
 
 // What this program has written, behind a checksum; numbers of another kind are an exception of Boost.JSON's.
@@ -130,7 +130,7 @@ Committed commit_of(const boost::json::object& entry, std::uint64_t step) {
   commit.loss = bits_in(entry, 0);
   commit.grad_norm = bits_in(entry, 1);
   commit.clip_scale = bits_in(entry, 2);
-  commit.is_skipped = is_skipped(entry);
+  commit.is_skipped = is_true(entry, "skipped");
   commit.tokens = number(entry, "tokens", 0);
   commit.trained_tokens = number(entry, "trained_tokens", 0);
   commit.ranks = number(entry, "ranks", 0);
@@ -141,13 +141,12 @@ Committed commit_of(const boost::json::object& entry, std::uint64_t step) {
 }
 
 Finished end_of(const boost::json::object& entry, const std::string& event, std::uint64_t step) {
-  const boost::json::value *mend = entry.if_contains("user_can_mend"), *files = entry.if_contains("sha256");
-  const bool user_can_mend = mend != nullptr && mend->is_bool() && mend->get_bool();
+  const boost::json::value* files = entry.if_contains("sha256");
   Finished end;
-  end.outcome = event == "succeeded" ? RunOutcome::kSucceeded
-                : event == "stopped" ? RunOutcome::kStopped
-                : user_can_mend      ? RunOutcome::kUserError
-                                     : RunOutcome::kFailed;
+  end.outcome = event == "succeeded"              ? RunOutcome::kSucceeded
+                : event == "stopped"              ? RunOutcome::kStopped
+                : is_true(entry, "user_can_mend") ? RunOutcome::kUserError
+                                                  : RunOutcome::kFailed;
   end.reason = text(entry, "reason");
   end.step = step;
   end.result_of = text(entry, "of");
@@ -304,10 +303,10 @@ void TermHistory::take(const boost::json::object& entry) {
       last_view.members.push_back({.rank = static_cast<Rank>(rank),
                                    .incarnation = incarnation,
                                    .host = text(member.get_object(), "host"),
-                                   .island = static_cast<std::uint32_t>(number(member.get_object(), "island", 0))});
+                                   .island = static_cast<std::uint32_t>(number(member.get_object(), "island", 0)),
+                                   .is_leaving = is_true(member.get_object(), "is_leaving")});
     }
-    const boost::json::value* load = entry.if_contains("load");
-    if (load != nullptr && load->is_bool() && load->get_bool()) {
+    if (is_true(entry, "load")) {
       is_settled = false;
       resident_in = last_view;
     }

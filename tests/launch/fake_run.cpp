@@ -69,10 +69,10 @@ int run(int argc, char** argv) {
                  .terminate = milliseconds(3000),
                  .fail = milliseconds(1000),
                  .deserted = milliseconds(1000)};
-  launch::Launcher launcher(
-      plan, {.coordinator_boot = [](std::uint64_t term, const auto&) { return "term " + std::to_string(term); },
-             .rank_boot = boot_for,
-             .on_report = print});
+  launch::Launcher launcher(plan, {.coordinator_boot = [](std::uint64_t term, const auto&,
+                                                          std::uint32_t) { return "term " + std::to_string(term); },
+                                   .rank_boot = boot_for,
+                                   .on_report = print});
   if (supervises) launch::answer(boot_for(0, 0, launcher.listening()));
   const launch::LaunchResult result = launcher.run();
   print({{"exit_code", result.exit_code}, {"reason", result.reason}, {"result", result.result}});

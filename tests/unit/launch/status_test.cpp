@@ -7,6 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <sstream>
 
+#include "launch/roster.h"
 #include "runtime/error.h"
 #include "runtime/json_lines.h"
 #include "runtime/run_folder.h"
@@ -67,7 +68,8 @@ TEST(Status, OfALiveRun) {
   const boost::json::object facts = boost::json::parse(out.str()).as_object();
   std::vector<std::string> keys;
   for (const auto& item : facts) keys.emplace_back(item.key());
-  EXPECT_THAT(keys, testing::ElementsAre("status", "step", "max_steps", "view", "coordinator", "ranks", "events"));
+  EXPECT_THAT(keys, testing::ElementsAre("status", "step", "max_steps", "view", "coordinator", "ranks", "drained_hosts",
+                                         "events"));
   EXPECT_EQ(facts.at("status"), "running");
   EXPECT_EQ(facts.at("step"), 120);
   EXPECT_EQ(facts.at("max_steps"), 300);
@@ -93,6 +95,29 @@ TEST(Status, OfALiveRun) {
                                                        "     1  a        51  joining              0\n"
                                                        "     2  node-b   43  live                 0\n"),
                                              HasSubstr("step 7  checkpoint  every\\x1bstep\n")));
+}
+
+TEST(Status, OfARunOfWhichHostsWereDrainedAndJoined) {
+  const TestFolder scratch;
+  RunFolder folder = RunFolder::open(scratch.path(), {}, kNow);
+  work(folder);
+  runtime::JsonLinesWriter journal(folder.journal());
+  journal.write({{"event", "drained"}, {"rank", 2}, {"host", "10.0.0.2"}});
+  const auto state_of = [&](std::size_t row) { return status_of_run(scratch.path()).at("ranks").at(row).at("state"); };
+  EXPECT_EQ(state_of(2), "drained");
+  EXPECT_EQ(status_of_run(scratch.path()).at("drained_hosts"), boost::json::array{"10.0.0.2"});
+  EXPECT_THAT(text_of(scratch.path()), HasSubstr("\n  drained      10.0.0.2; "));
+  journal.write({{"event", "invited"}, {"host", "c"}, {"ranks", {2, 3}}});
+  EXPECT_EQ(status_of_run(scratch.path()).at("drained_hosts"), boost::json::array());
+  EXPECT_EQ(state_of(2), "joining");
+  EXPECT_EQ(state_of(3), "joining");
+  journal.write({{"event", "left_out"}, {"rank", 3}, {"reason", "no route"}});
+  EXPECT_EQ(state_of(3), "left out");
+  const Roster roster = read_roster(scratch.path(), folder.record().starts);
+  EXPECT_EQ(roster.ranks().at(3).left_out, "no route");
+  journal.write({{"event", "drained"}, {"rank", -1}, {"host", 7}});
+  journal.write({{"event", "invited"}, {"ranks", {-1, "x", {}}}});
+  status_of_run(scratch.path());
 }
 
 TEST(Status, AfterARun) {

@@ -141,5 +141,27 @@ TEST(Placement, ChunksOfAMemberAscend) {
   EXPECT_TRUE(placement.chunks_of(0, 2).empty());
 }
 
+// As in a view without them, and so nothing moves when they go.
+TEST(Placement, ThoseThatLeaveHoldNothing) {
+  for (const auto& [hosts, each, copies, chunks] : shapes()) {
+    SCOPED_TRACE(testing::Message() << hosts << " hosts of " << each << ", " << copies << " copies, " << chunks);
+    View view = view_of(hosts, each), after;
+    std::vector<std::uint32_t> stay;
+    for (std::uint32_t member = 0; member < view.size(); ++member) {
+      view.members[member].is_leaving = member % 3 == 1;
+      if (view.members[member].is_leaving) continue;
+      after.members.push_back(view.members[member]);
+      stay.push_back(member);
+    }
+    Placement expected = place(after, chunks, copies);
+    for (auto& holders : expected.holders) {
+      for (std::uint32_t& holder : holders) holder = stay[holder];
+    }
+    EXPECT_EQ(place(view, chunks, copies).holders, expected.holders);
+    for (Member& member : view.members) member.is_leaving = true;
+    EXPECT_EQ(place(view, chunks, copies).holders, place(view_of(hosts, each), chunks, copies).holders);
+  }
+}
+
 }  // namespace
 }  // namespace cadre::runtime

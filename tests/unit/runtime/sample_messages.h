@@ -52,7 +52,7 @@ inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
       NewView{{stamp, {{0, 0, "a", 0, 1, {}}, {2, 1, "b", 1, 2, {{"127.0.0.1", 1}}}}},
               false,
               "",
-              {{1, 0, 1}, {{0, 0, "a", 0, 1, {}}, {1, 1, "c", 1, 3, {{"127.0.0.1", 2}}}}},
+              {{1, 0, 1}, {{0, 0, "a", 0, 1, {}}, {1, 1, "c", 1, 3, {{"127.0.0.1", 2}}, false, true}}},
               2,
               train},
       Commit{stamp, 4, false, std::numeric_limits<double>::quiet_NaN(), end},

@@ -168,10 +168,23 @@ void SimulatedWorld::restart_coordinator() {
   is_asked_for_checkpoint_ = false;
   expected_step_ = options.start.folder.empty() ? 0 : options.start.manifest.step;
   coordinator_.reset();
+  options.numbers = numbers_;
   coordinator_.emplace(std::move(options), now_);
+  if (!drained_.empty()) apply(coordinator_->on_drain(drained_, "b", now_));
   for (auto& [connection, rank] : std::exchange(ranks_, {})) {
     if (rank.alive && !rank.ended) connect_anew(std::move(rank));
   }
+}
+
+void SimulatedWorld::drain(const std::set<Rank>& leaving) {
+  drained_.insert(leaving.begin(), leaving.end());
+  apply(coordinator_->on_drain(leaving, "b", now_));
+}
+
+void SimulatedWorld::invite(const std::set<Rank>& coming, std::size_t numbers) {
+  numbers_ = numbers;
+  for (const Rank rank : coming) drained_.erase(rank);
+  apply(coordinator_->on_invited(coming, numbers, "b", now_));
 }
 
 CoordinatorOptions::Start SimulatedWorld::find_checkpoint() const {
@@ -463,7 +476,7 @@ void SimulatedWorld::obey(SimulatedRank& rank, const Order& order) {
       const bool is_finite = chunk != 0 || nonfinite.count(order.step) == 0;
       vote.norms.push_back({chunk, is_finite ? squares_of(order.step, chunk) : std::nan("")});
     }
-    const std::size_t copies = std::min<std::size_t>(options_.policy.state_copies, rank.members);
+    const std::size_t copies = placement.holders.front().size();
     for (std::size_t copy = 0; copy < copies; ++copy) {
       std::uint64_t digest = 0;
       for (const std::uint64_t chunk : placement.chunks_of(rank.index, copy)) digest += digest_of(order.step, chunk);

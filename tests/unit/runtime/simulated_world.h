@@ -68,6 +68,9 @@ class SimulatedWorld {
   void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
   void leave_out(Rank rank) { apply(coordinator_->on_left_out(rank, say("rank ", rank, " is left out"), now_)); }
+  // Of host "b"; as a launcher does, it is said again to a coordinator that takes another's place.
+  void drain(const std::set<Rank>& leaving);
+  void invite(const std::set<Rank>& coming, std::size_t numbers);
   void stop() { apply(coordinator_->on_stop("signal 15", now_)); }
   void pass(std::chrono::milliseconds time);
   void publish_pending();
@@ -135,11 +138,13 @@ class SimulatedWorld {
   TimePoint now_{};
   std::mt19937_64 random_;
   Connection last_connection_ = 0;
+  std::size_t numbers_ = 0;  // of ranks, where some were invited
   std::map<Connection, SimulatedRank> ranks_;
   std::map<std::uint64_t, std::uint64_t> saved_parameters_;  // by step
   std::deque<std::uint64_t> to_publish_;
   std::map<std::uint64_t, std::string> given_up_;  // of them, with a problem
   bool is_asked_for_checkpoint_ = false;
+  std::set<Rank> drained_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> committed_;  // (generation, step)
   std::optional<std::uint64_t> journaled_commit_;
   std::uint64_t expected_step_ = 0;

@@ -107,6 +107,7 @@ TEST(TermHistory, TheStateIsHeldInTheViewOfTheLastCommitOrLoad) {
     view["load"] = load;
     view["members"] =
         boost::json::array{{{"rank", 2}, {"incarnation", number}, {"host", "a host"}, {"island", 7}, {"pid", 4}}};
+    if (number == 2) view["members"].at(0).as_object()["is_leaving"] = true;
     history.take(view);
   };
   const auto take_commit = [&](std::uint64_t number) {
@@ -124,7 +125,7 @@ TEST(TermHistory, TheStateIsHeldInTheViewOfTheLastCommitOrLoad) {
   EXPECT_EQ(history.last_view.stamp.view, 2U);
   take_commit(2);
   EXPECT_EQ(history.resident_in, history.last_view);
-  const Member expected{.rank = 2, .incarnation = 2, .host = "a host", .island = 7};
+  const Member expected{.rank = 2, .incarnation = 2, .host = "a host", .island = 7, .is_leaving = true};
   EXPECT_THAT(history.resident_in.members, ElementsAre(expected));
   take_view(3, true);
   EXPECT_EQ(history.resident_in.stamp.view, 3U);

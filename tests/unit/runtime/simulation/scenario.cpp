@@ -10,10 +10,12 @@ namespace cadre::simulation {
 using namespace std::chrono_literals;
 
 const char* name_of(Fault::What what) {
-  constexpr const char* kNames[] = {"kill rank",        "crash host of rank", "stop rank",        "break connection",
-                                    "lose connection",  "forget connection",  "cut control",      "cut control one way",
-                                    "cut peers",        "slow network",       "kill coordinator", "crash coordinator",
-                                    "stop coordinator", "fail shards",        "fail publishing",  "slow disk",
+  constexpr const char* kNames[] = {"kill rank",        "crash host of rank",  "stop rank",
+                                    "break connection", "lose connection",     "forget connection",
+                                    "cut control",      "cut control one way", "cut peers",
+                                    "slow network",     "kill coordinator",    "crash coordinator",
+                                    "stop coordinator", "fail shards",         "fail publishing",
+                                    "slow disk",        "drain host of rank",  "invite",
                                     "stop run"};
   return kNames[static_cast<int>(what)];
 }
@@ -60,6 +62,7 @@ Scenario random_scenario(std::uint64_t seed) {
                 .what = static_cast<Fault::What>(chance.below(static_cast<std::uint64_t>(Fault::What::kCount)))};
     // Most of all what the promise is about.
     if (chance.one_in(3)) fault.what = chance.one_in(3) ? Fault::What::kKillCoordinator : Fault::What::kKillRank;
+    if (chance.one_in(6)) fault.what = chance.one_in(3) ? Fault::What::kInvite : Fault::What::kDrainHost;
     fault.who = static_cast<runtime::Rank>(chance.below(scenario.ranks));
     fault.other = static_cast<runtime::Rank>(chance.below(8));
     fault.lasts = chance.one_in(2) ? chance.between(0us, 500ms) : chance.between(0us, chance.one_in(3) ? 40s : 6s);

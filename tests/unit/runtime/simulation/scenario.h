@@ -29,7 +29,9 @@ struct Fault {
     kFailShards,        // the disk refuses what ranks write
     kFailPublishing,    // a shard cannot be read back
     kSlowDisk,
-    kStopRun,  // a signal to the launcher; the run is then started again
+    kDrainHost,  // that of a rank
+    kInvite,     // the drained ranks again, or else a rank with a new number
+    kStopRun,    // a signal to the launcher; the run is then started again
     kCount,
   };
   Duration at{};  // since the start

@@ -68,6 +68,8 @@ void SimulatedCluster::launch() {
   finished_.reset();
   starts_.clear();
   left_out_.clear();
+  drained_.clear();
+  numbers_ = scenario_.ranks;
   start_coordinator();
   for (runtime::Rank rank = 0; rank < scenario_.ranks; ++rank) start_rank(rank);
 }
@@ -76,7 +78,10 @@ void SimulatedCluster::start_coordinator() {
   ++story_.terms;
   coordinator_ = std::make_shared<SimulatedCoordinator>(*this, story_.launches);
   coordinator_->start();
-  for (const runtime::Rank rank : left_out_) coordinator_->leave_out(rank);  // the launcher says it again
+  for (const auto& [rank, host] : drained_) {
+    coordinator_->obey([&](runtime::Coordinator& to, TimePoint now) { return to.on_drain({rank}, host, now); });
+  }
+  for (const runtime::Rank rank : left_out_) coordinator_->obey(leaving_out(rank));
 }
 
 void SimulatedCluster::start_rank(runtime::Rank rank) {
@@ -120,14 +125,13 @@ void SimulatedCluster::rank_ended(SimulatedRank& rank) {
               [other = other, pid = rank.pid()] { other->run([other, pid] { other->lose_peer(pid); }); });
   }
   const std::uint64_t starts = starts_[rank.number()];
-  if (finished_ || !scenario_.ranks_return) return;
+  if (finished_ || !scenario_.ranks_return || drained_.contains(rank.number())) return;
   if (starts > 6) {
     left_out_.insert(rank.number());
-    coordinator_->run([coordinator = coordinator_, left_out = rank.number()] { coordinator->leave_out(left_out); });
-    return;
+    return control(leaving_out(rank.number()));
   }
   clock_.after(starts * chance_.between(50ms, 1s), [this, number = rank.number(), pid = rank.pid()] {
-    if (!finished_ && ranks_.at(number)->pid() == pid) start_rank(number);
+    if (!finished_ && ranks_.at(number)->pid() == pid && !drained_.contains(number)) start_rank(number);
   });
 }
 
@@ -323,12 +327,58 @@ void SimulatedCluster::do_fault(const Fault& fault) {
       // A shard that does not come in time is given up.
       disk_has_failed_ = disk_has_failed_ || scenario_.progress_limit > 0us;
       break;
+    case Fault::What::kDrainHost:
+      drain_host_of(fault.who);
+      break;
+    case Fault::What::kInvite:
+      invite();
+      break;
     case Fault::What::kStopRun:
       coordinator_->run([coordinator = coordinator_] { coordinator->stop_run(); });
       break;
     case Fault::What::kCount:
       break;
   }
+}
+
+SimulatedCoordinator::Control SimulatedCluster::leaving_out(runtime::Rank rank) {
+  return [rank](runtime::Coordinator& to, TimePoint now) {
+    return to.on_left_out(rank, runtime::say("rank ", rank, " is left out"), now);
+  };
+}
+
+// Another coordinator in its place is told at its start.
+void SimulatedCluster::control(SimulatedCoordinator::Control line) {
+  coordinator_->run([coordinator = coordinator_, line] { coordinator->obey(line); });
+}
+
+void SimulatedCluster::drain_host_of(runtime::Rank rank) {
+  std::set<runtime::Rank> ranks;
+  for (runtime::Rank one = 0; one < numbers_; ++one) {
+    if (host_name_of(one) == host_name_of(rank)) ranks.insert(one);
+  }
+  if (!coordinator_->agrees_to_drain(ranks)) return;
+  for (const runtime::Rank one : ranks) drained_.emplace(one, host_name_of(rank));
+  control([ranks, host = host_name_of(rank)](runtime::Coordinator& to, TimePoint now) {
+    return to.on_drain(ranks, host, now);
+  });
+}
+
+// As the launcher does: ranks that were drained only when their processes have ended.
+void SimulatedCluster::invite() {
+  std::set<runtime::Rank> ranks;
+  for (const auto& [rank, host] : drained_) {
+    if (living(rank) == nullptr) ranks.insert(rank);
+  }
+  if (ranks.empty()) {
+    if (numbers_ >= scenario_.ranks + 2) return;
+    ranks.insert(static_cast<runtime::Rank>(numbers_++));
+  }
+  for (const runtime::Rank rank : ranks) drained_.erase(rank);
+  control([ranks, numbers = numbers_](runtime::Coordinator& to, TimePoint now) {
+    return to.on_invited(ranks, numbers, "a host", now);
+  });
+  for (const runtime::Rank rank : ranks) start_rank(rank);
 }
 
 Story simulate(const Scenario& scenario, SimulationOptions options) {

@@ -45,6 +45,7 @@ class SimulatedCluster {
   const runtime::Workload& workload() const { return scenario_.workload; }
   const Trajectory& trajectory() const { return trajectory_; }
   std::uint64_t chunks() const;
+  std::size_t numbers() const { return numbers_; }  // of ranks, with those invited
   std::string host_name_of(runtime::Rank rank) const;
   Duration time_to_compute(runtime::Rank rank);
   Duration time_to_load();
@@ -82,6 +83,10 @@ class SimulatedCluster {
   void kill_rank(SimulatedRank& rank, bool is_heard);
   void end_launch();
   void do_fault(const Fault& fault);
+  void drain_host_of(runtime::Rank rank);
+  void invite();
+  static SimulatedCoordinator::Control leaving_out(runtime::Rank rank);
+  void control(SimulatedCoordinator::Control line);
   SimulatedRank* living(runtime::Rank rank);
   void check_end();
   void check_records();
@@ -103,6 +108,8 @@ class SimulatedCluster {
   std::map<std::pair<std::int64_t, std::int64_t>, TimePoint> last_frame_;
   std::map<runtime::Rank, std::uint64_t> starts_;  // of this launch
   std::set<runtime::Rank> left_out_;               // likewise
+  std::map<runtime::Rank, std::string> drained_;   // and of which host
+  std::size_t numbers_ = 0;
   std::int64_t last_pid_ = 0;
   runtime::Connection last_connection_ = 0;
   std::optional<runtime::Finished> finished_;

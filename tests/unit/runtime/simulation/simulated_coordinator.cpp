@@ -18,12 +18,21 @@ void SimulatedCoordinator::start() {
   tick();
 }
 
+void SimulatedCoordinator::obey(const Control& control) {
+  if (is_open() && !machine_->finished()) perform(control(*machine_, clock_.now()));
+}
+
+bool SimulatedCoordinator::agrees_to_drain(const std::set<runtime::Rank>& ranks) const {
+  return is_open() && !is_stopped() && !machine_->finished() && machine_->why_not_drain(ranks).empty();
+}
+
 runtime::CoordinatorOptions SimulatedCoordinator::find_start() {
   SimulatedDisk& disk = cluster_.disk();
   disk.staging.clear();
   runtime::CoordinatorOptions options{.run_id = "a run",
                                       .expected_ranks = cluster_.scenario().ranks,
                                       .min_ranks = cluster_.scenario().min_ranks,
+                                      .numbers = cluster_.numbers(),
                                       .policy = cluster_.scenario().policy,
                                       .logging_steps = 3,
                                       .join_limit = 60s,
@@ -99,11 +108,6 @@ void SimulatedCoordinator::closed(const LinkPointer& link) {
 void SimulatedCoordinator::stop_run() {
   if (machine_->finished() || has_exited_) return;
   perform(machine_->on_stop("signal 15", clock_.now()));
-}
-
-void SimulatedCoordinator::leave_out(runtime::Rank rank) {
-  if (machine_->finished() || has_exited_) return;
-  perform(machine_->on_left_out(rank, runtime::say("rank ", rank, " is left out"), clock_.now()));
 }
 
 void SimulatedCoordinator::perform(runtime::Effects effects) {

@@ -23,7 +23,11 @@ class SimulatedCoordinator : public CoordinatorEnd {
   void received(const LinkPointer& link, const runtime::MemberMessage& message) override;
   void closed(const LinkPointer& link) override;
   void stop_run();
-  void leave_out(runtime::Rank rank);
+  // What its launcher says of ranks that leave and come.
+  using Control = std::function<runtime::Effects(runtime::Coordinator&, TimePoint)>;
+  void obey(const Control& control);
+  // Whether they may leave.
+  bool agrees_to_drain(const std::set<runtime::Rank>& ranks) const;
   // Before its effect number `count` from now on. The entry that it is writing then may be torn.
   void die_after(std::uint64_t count) { dies_in_ = count; }
   bool is_open() const { return is_alive() && !has_exited_; }

@@ -1,0 +1,107 @@
+"""A live run is enlarged: ranks with new numbers load while the others train, come in at a step's end and get their share;
+not a bit of the result changes."""
+
+import json
+import os
+import signal
+import unittest
+
+from in_folder import InFolder
+from many_ranks import Scene, bits
+from program import DONE, USER_MUST_MEND, Live, cadre, read_lines, write_config
+
+# Slow enough for processes to start, load and compute while the others train.
+STEPS = 150
+SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:50"}
+
+
+class JoinTest(InFolder):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.scene = Scene(cls.folder)
+        config, cls.undisturbed = cls.config("undisturbed")
+        ended = cadre("train", config, "--ranks", 1)
+        assert ended.code == DONE, ended.err
+
+    @classmethod
+    def config(cls, name):
+        run = cls.folder / name
+        keys = cls.scene.lora(run, max_steps=STEPS, eval_steps=STEPS, lora_r=8, lora_alpha=8)
+        return write_config(cls.folder / f"{name}.yaml", **keys), run
+
+    def events(self, run, name):
+        return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
+
+    def members(self, run):
+        return [[member["rank"] for member in view["members"]] for view in self.events(run, "view")]
+
+    def check_end(self, run, live, ranks):
+        ended = live.end()
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(live.processes("rank"), [])
+        self.assertEqual(bits(run), bits(self.undisturbed))
+        self.assertEqual(self.events(run, "lost") + self.events(run, "rollback"), [])
+        late = [part["rank"] for part in read_lines(run / "ledger.jsonl")[-1]["micro_batches"]]
+        self.assertEqual(set(late), set(ranks))
+        self.assertEqual(cadre("verify", run).code, DONE)
+        self.assertFalse((run / ".requests").exists())
+
+    def test_new_ranks_join(self):
+        config, run = self.config("two-more")
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
+            self.assertTrue(live.wait_for_line("step 2/"))
+            ended = cadre("join", run, "--ranks", 2)
+            self.assertEqual((ended.code, ended.err), (DONE, ""))
+            self.assertRegex(ended.out, r"^ranks 2 and 3 load\nranks 2 and 3 have come in, with view \d+\n$")
+            states = [(rank["rank"], rank["state"]) for rank in json.loads(cadre("status", run, "--json").out)["ranks"]]
+            self.assertEqual(states, [(rank, "live") for rank in range(4)])
+            self.assertEqual(len(live.processes("rank")), 4)
+            self.check_end(run, live, range(4))
+        self.assertEqual(self.members(run)[0], [0, 1])
+        self.assertEqual(self.members(run)[-1], [0, 1, 2, 3])
+        self.assertEqual([line["ranks"] for line in self.events(run, "invited")], [[2, 3]])
+        self.assertFalse([line for line in live.lines if "is started again" in line])
+
+    def test_a_new_rank_is_like_the_others(self):
+        """It survives the coordinator, is started again when it is lost, and leaves with its host."""
+        config, run = self.config("like-others")
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
+            self.assertTrue(live.wait_for_line("step 2/"))
+            self.assertIn("rank 2 has come in", cadre("join", run, "localhost:1").out)
+            os.kill(live.processes("coordinator")[0], signal.SIGKILL)
+            drained = cadre("drain", run, "localhost")
+            self.assertEqual((drained.code, drained.err), (DONE, ""))
+            self.assertIn("rank 2 left", drained.out)
+            self.assertEqual(len(live.processes("rank")), 2)
+            self.check_end(run, live, range(2))
+        self.assertEqual([line["rank"] for line in self.events(run, "drained")], [2])
+
+    def test_wrong_requests_change_nothing(self):
+        config, run = self.config("wrong")
+
+        def refused(*words):
+            ended = cadre("join", *words)
+            self.assertEqual((ended.code, ended.out), (USER_MUST_MEND, ""), ended.err)
+            self.assertEqual(ended.err.count("\n"), 1, ended.err)
+            return ended.err
+
+        self.assertIn("no run is here", refused(self.folder / "nowhere"))
+        self.assertIn("the run is not alive; it is succeeded", refused(self.undisturbed))
+        self.assertIn("expected cadre join RUN", refused())
+        with Live("train", config, "--ranks", 2, environment=SLOWLY) as live:
+            self.assertTrue(live.wait_for_line("step 2/"))
+            for words, problem in [(["--ranks", 0], "ranks"), (["--ranks", "x"], "ranks"), (["localhost:"], "HOST:RANKS"),
+                                   (["localhost:2", "--ranks", 2], "expected none beside localhost:2"),
+                                   (["localhost:70000"], "ranks"), (["a;reboot:1"], "expected a host's name"),
+                                   (["--rank", 2], "rank"), (["a", "b"], "expected cadre join RUN"),
+                                   (["localhost:65535"], "expected at most 65536 ranks in all")]:
+                self.assertIn(problem, refused(run, *words))
+            # An address for documentation: no host has it.
+            self.assertRegex(refused(run, "203.0.113.7:1"), "does not listen towards host|cannot be reached from here")
+            self.check_end(run, live, range(2))
+        self.assertEqual(self.events(run, "invited"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
