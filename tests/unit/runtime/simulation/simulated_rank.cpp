@@ -198,6 +198,7 @@ void SimulatedRank::load(const runtime::NewView& message) {
     committed_ = message.order.step;
     check_parameters("loading");
     place_->has_parameters = true;
+    introduce();
     perform(message.order);
   });
 }
