@@ -141,7 +141,7 @@ class Banking77Test(InFolder):
         ended = cadre("status", self.run_folder, "--json")
         self.assertEqual(ended.code, DONE, ended.err)
         status = json.loads(ended.out)
-        self.assertEqual(set(status), {"status", "step", "max_steps", "view", "coordinator", "ranks", "events"})
+        self.assertEqual(set(status), {"status", "step", "max_steps", "view", "coordinator", "ranks", "events", "drained_hosts"})
         self.assertEqual((status["status"], status["step"], status["max_steps"]), ("succeeded", STEPS, STEPS))
         self.assertEqual(set(status["coordinator"]), {"host", "pid"})
         rank, = status["ranks"]

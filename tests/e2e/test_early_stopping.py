@@ -93,10 +93,12 @@ class EarlyStoppingTest(InFolder):
         best = min(evaluations, key=evaluations.get)
         config = write_config(self.folder / f"{name}.yaml", **self.keys(
             name, lora, save_steps=1, early_stopping_patience=10))
-        checkpoint, later = (self.folder / name / "checkpoints" / f"step-{step:08d}" for step in (best, best + 2))
-        with Live("train", config) as live:
+        folder = self.folder / name / "checkpoints"
+        checkpoint, later = (folder / f"step-{step:08d}" for step in (best, best + 2))
+        with Live("train", config, environment={"CADRE_FAILPOINTS": "committed@*/0=slow:100"}) as live:
             self.assertTrue(live.wait_for_line(rf"step {best + 1}/"))
-            wait_until(lambda: shards(later))  # many more follow it
+            # Many more follow it.
+            wait_until(lambda: any(path.name >= later.name and shards(path) for path in folder.glob("step-*")))
             live.power_off()
         shard = shards(checkpoint)[0]
         flip_byte(shard)

@@ -249,7 +249,7 @@ TEST_P(TransportTest, AfterAnAbortInTheMiddleOfAMessageTheNextViewWorksOnTheSame
       if (communicator.size() > 1) {
         EXPECT_THROW(communicator.wait(ticket), Aborted);
       }
-      for (Bytes& buffer : buffers) std::ranges::fill(buffer, std::byte{0xEE});
+      for (Bytes& buffer : buffers) std::memset(buffer.data(), 0xEE, buffer.size());
     });
     const Communicators next = world->next_view();
     together(next, [&](Communicator& communicator) { all_to_all(communicator, 300'000, round); });
