@@ -205,9 +205,7 @@ bool Coordinator::Machine::accept(Connection from, const Taken& taken) {
 void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   if (peer.is != Peer::Is::kConnected) return put_out(from, "joined twice");
   if (stopping_ || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
-  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end()) {
-    return refuse(from, "host " + drained->second + " is drained");
-  }
+  if (drained_.contains(message.self.rank)) return refuse_drained(from, message.self.rank);
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
@@ -227,9 +225,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   }
   if ((stopping_ && !takes_over()) || phase_ == Phase::kWriting) return refuse(from, "the run is about to end");
   const bool is_awaited = takes_over() && awaited_.contains(message.self.rank);
-  if (const auto drained = drained_.find(message.self.rank); drained != drained_.end() && !is_awaited) {
-    return refuse(from, "host " + drained->second + " is drained");
-  }
+  if (drained_.contains(message.self.rank) && !is_awaited) return refuse_drained(from, message.self.rank);
   // What it holds counts where the coordinator before may have counted on it; else it forgets it with its incarnation.
   const bool counts = phase_ == Phase::kGathering && (message.stamp.view == 0 || may_hold_state(message.self));
   const std::string problem = roll_.rejoin(from, message.self, !counts);

@@ -56,7 +56,7 @@ void Coordinator::Machine::drain(const std::set<Rank>& ranks, const std::string&
   for (const Rank rank : more) {
     const auto index = view_.index_of(rank);
     if (index && connections_[*index] != 0) continue;
-    if (const auto connection = roll_.taken_by(rank)) refuse(*connection, "host " + host + " is drained");
+    if (const auto connection = roll_.taken_by(rank)) refuse_drained(*connection, rank);
     journal_drained(rank);
   }
   end_if_nobody_can_come();
@@ -156,6 +156,10 @@ void Coordinator::Machine::part() {
   effects_.push_back(
       Tell{leave, Proceed{stamp_, Order{.kind = Order::Kind::kEnd, .step = course_.done, .reason = reason}}});
   for (const Connection connection : leave) effects_.push_back(Close{connection, reason});
+}
+
+void Coordinator::Machine::refuse_drained(Connection connection, Rank rank) {
+  refuse(connection, "host " + drained_.at(rank) + " is drained");
 }
 
 void Coordinator::Machine::journal_drained(Rank rank) {

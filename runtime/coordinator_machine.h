@@ -164,6 +164,7 @@ class Coordinator::Machine {
   void part();
   std::string reason_to_regroup() const;
   std::string hosts_of(const std::set<Rank>& leaving) const;
+  void refuse_drained(Connection connection, Rank rank);
   void journal_drained(Rank rank);
 
   // ---- steps (coordinator_steps.cpp)

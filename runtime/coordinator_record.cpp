@@ -52,15 +52,9 @@ void Coordinator::Machine::journal(std::string event, std::string reason, boost:
 
 void Coordinator::Machine::journal_start() {
   if (std::exchange(started_, true)) return;
-  boost::json::object term{{"event", "term"},
-                           {"step", course_.done},
-                           {"reason", "a coordinator begins"},
-                           {"run_id", options_.run_id},
-                           {"launch", options_.launch},
-                           {"term", options_.term},
-                           {"generation", stamp_.generation},
-                           {"view", stamp_.view}};
-  effects_.push_back(Journal{std::move(term), Durability::kDisk, false});
+  journal("term", "a coordinator begins",
+          {{"run_id", options_.run_id}, {"launch", options_.launch}, {"term", options_.term}}, Durability::kDisk,
+          false);
   if (options_.end) {
     phase_ = Phase::kFinished;
     effects_.push_back(*options_.end);

@@ -234,25 +234,20 @@ void Coordinator::Machine::commit(Committed committed) {
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
 
-  effects_.push_back(Journal{{{"event", "commit"},
-                              {"step", course_.done},
-                              {"reason", "every rank has voted"},
-                              {"skipped", committed.is_skipped},
-                              {"generation", stamp_.generation},
-                              {"view", stamp_.view},
-                              {"loss", committed.loss},
-                              {"grad_norm", committed.grad_norm},
-                              {"clip_scale", committed.clip_scale},
-                              {"bits", boost::json::array{bits_of(committed.loss), bits_of(committed.grad_norm),
-                                                          bits_of(committed.clip_scale)}},
-                              {"ranks", committed.ranks},
-                              {"compute_seconds", committed.compute_seconds},
-                              {"exchange_seconds", committed.exchange_seconds},
-                              {"tokens", committed.tokens},
-                              {"trained_tokens", committed.trained_tokens},
-                              {"micro_batches", as_json(committed.micro_batches)}},
-                             Durability::kKernel,
-                             false});
+  journal("commit", "every rank has voted",
+          {{"skipped", committed.is_skipped},
+           {"loss", committed.loss},
+           {"grad_norm", committed.grad_norm},
+           {"clip_scale", committed.clip_scale},
+           {"bits",
+            boost::json::array{bits_of(committed.loss), bits_of(committed.grad_norm), bits_of(committed.clip_scale)}},
+           {"ranks", committed.ranks},
+           {"compute_seconds", committed.compute_seconds},
+           {"exchange_seconds", committed.exchange_seconds},
+           {"tokens", committed.tokens},
+           {"trained_tokens", committed.trained_tokens},
+           {"micro_batches", as_json(committed.micro_batches)}},
+          Durability::kKernel, false);
   const Next following = next();
   // Whatever is no order follows once all have applied the update.
   const Order* order = std::get_if<Order>(&following);
@@ -279,16 +274,9 @@ void Coordinator::Machine::settle_evaluation() {
   is_loaded_ = true;
   const bool best = course_.best.observe(course_.done, loss);
   if (best) best_before_ = best_before;
-  effects_.push_back(Journal{{{"event", "evaluation"},
-                              {"step", course_.done},
-                              {"reason", best ? "the best so far" : "no better"},
-                              {"generation", stamp_.generation},
-                              {"view", stamp_.view},
-                              {"loss", loss},
-                              {"bits", boost::json::array{bits_of(loss)}},
-                              {"best_step", course_.best.step}},
-                             Durability::kKernel,
-                             false});
+  journal("evaluation", best ? "the best so far" : "no better",
+          {{"loss", loss}, {"bits", boost::json::array{bits_of(loss)}}, {"best_step", course_.best.step}},
+          Durability::kKernel, false);
   effects_.push_back(EvaluationDone{course_.done, roll_.workload()->epochs_after(course_.done), loss, best});
   if (stops_early(options_.policy, course_) && course_.done < roll_.workload()->total_steps) {
     journal("early_stopping", runtime::say("no better validation loss than step ", course_.best.step, "'s for ",
