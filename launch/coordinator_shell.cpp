@@ -11,6 +11,7 @@
 #include "runtime/clock.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_print.h"
 #include "runtime/match.h"
 #include "runtime/plain_text.h"
@@ -183,10 +184,7 @@ void CoordinatorShell::obey_control(const std::string& line) {
   const boost::json::value value = boost::json::parse(line, error);
   if (error || !value.is_object()) return say("the launcher sent a line that is no JSON object", true);
   const boost::json::object& object = value.get_object();
-  const auto text = [&](const char* name) {
-    const auto* found = object.if_contains(name);
-    return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
-  };
+  const auto text = [&](const char* name) { return runtime::text_in(object, name); };
   const auto number = [&](const char* name) {
     const auto* found = object.if_contains(name);
     boost::json::error_code none;

@@ -6,11 +6,6 @@
 #include "runtime/error.h"
 
 namespace cadre::launch {
-namespace {
-
-constexpr std::uint32_t kMostRanks = 1 << 16;
-
-}  // namespace
 
 bool is_host_name(const std::string& name) {
   const auto is_allowed = [](char c) {

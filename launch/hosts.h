@@ -8,6 +8,9 @@
 
 namespace cadre::launch {
 
+// Of a host, and of a run.
+inline constexpr std::uint32_t kMostRanks = 1 << 16;
+
 // What is handed to mpirun and ssh: letters, digits, dots, dashes, underscores; no option and nothing for a shell.
 bool is_host_name(const std::string& name);
 

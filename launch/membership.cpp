@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 
+#include "launch/hosts.h"
 #include "launch/listener.h"
 #include "runtime/error.h"
+#include "runtime/json_fields.h"
 #include "runtime/plain_text.h"
 #include "runtime/run_lock.h"
 
@@ -15,11 +17,6 @@ constexpr std::chrono::milliseconds kLook{200};
 
 boost::json::array as_json(const RankNumbers& ranks) {
   return boost::json::array(ranks.begin(), ranks.end());
-}
-
-std::string text_in(const boost::json::object& fields, const char* name) {
-  const boost::json::value* found = fields.if_contains(name);
-  return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
 }
 
 }  // namespace
@@ -97,9 +94,9 @@ std::vector<boost::json::object> Membership::drains() const {
 bool Membership::take(const boost::json::object& report) {
   const boost::json::value* answer = report.if_contains("drain");
   if (answer == nullptr || !answer->is_object()) return false;
-  const auto found = drains_.find(text_in(answer->get_object(), "id"));
+  const auto found = drains_.find(runtime::text_in(answer->get_object(), "id"));
   if (found == drains_.end() || found->second.is_agreed || box_ == nullptr) return true;
-  if (const std::string problem = text_in(answer->get_object(), "problem"); !problem.empty()) {
+  if (const std::string problem = runtime::text_in(answer->get_object(), "problem"); !problem.empty()) {
     box_->answer(found->first, {.problem = problem});
     drains_.erase(found);
     return true;
@@ -133,8 +130,8 @@ void Membership::join(const RequestBox::Asked& asked) {
       return refuse(asked, "host " + host + " is being drained; ask again when it is empty");
     }
   }
-  if (asked.request.ranks + hosts_.numbers() > kMostRankNumbers) {
-    return refuse(asked, runtime::say("expected at most ", kMostRankNumbers, " ranks in all"));
+  if (asked.request.ranks + hosts_.numbers() > kMostRanks) {
+    return refuse(asked, runtime::say("expected at most ", kMostRanks, " ranks in all"));
   }
   if (const std::string problem = callbacks_.why_not_joined(host); !problem.empty()) return refuse(asked, problem);
   const std::vector<HostRanks::Run> runs = hosts_.invite(host, asked.request.ranks, reported);

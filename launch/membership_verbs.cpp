@@ -89,7 +89,7 @@ int join(Arguments arguments) {
     count = where.substr(colon + 1);
     if (count.empty()) throw runtime::UserError("expected HOST:RANKS, found '" + runtime::plain_line(where) + "'");
   }
-  if (!count.empty()) request.ranks = static_cast<std::uint32_t>(integer_of("ranks", count, 1, kMostRankNumbers));
+  if (!count.empty()) request.ranks = static_cast<std::uint32_t>(integer_of("ranks", count, 1, kMostRanks));
   if (!where.empty()) require_host_name(request.host);
   const runtime::FolderState state = live_run(run);
   // The launcher, which must not wait for a name server, looks the name up again.

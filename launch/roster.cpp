@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 
+#include "runtime/json_fields.h"
 #include "runtime/json_lines.h"
 
 namespace cadre::launch {
@@ -17,13 +18,8 @@ std::int64_t number(const object& fields, const char* name) {
   return error || found < 0 ? 0 : found;
 }
 
-std::string text(const object& fields, const char* name) {
-  const boost::json::value* value = fields.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 Process process_of(const object& fields) {
-  return {text(fields, "host"), number(fields, "pid")};
+  return {runtime::text_in(fields, "host"), number(fields, "pid")};
 }
 
 bool is_there(RankState state) {
@@ -54,7 +50,7 @@ void Roster::put(const object& member, RankState state) {
 }
 
 void Roster::take(const object& event) {
-  const std::string name = text(event, "event");
+  const std::string name = runtime::text_in(event, "event");
   if (name == "started" || name == "resumed") {
     // A coordinator that takes the place of one that died has the same ranks.
     is_this_start_ = static_cast<std::uint64_t>(number(event, "starts")) == starts_;
@@ -76,19 +72,19 @@ void Roster::take(const object& event) {
   } else if (name == "drained" && event.contains("rank")) {
     Entry& entry = ranks_[static_cast<std::uint64_t>(number(event, "rank"))];
     entry.state = RankState::kDrained;
-    entry.drained_with = text(event, "host");
+    entry.drained_with = runtime::text_in(event, "host");
   } else if (name == "invited") {
     const boost::json::value* ranks = event.if_contains("ranks");
     if (ranks == nullptr || !ranks->is_array()) return;
     for (const boost::json::value& rank : ranks->get_array()) {
       boost::json::error_code error;
       const auto invited = rank.to_number<std::uint64_t>(error);
-      if (!error) ranks_[invited] = {{text(event, "host"), 0}};
+      if (!error) ranks_[invited] = {{runtime::text_in(event, "host"), 0}};
     }
   } else if (name == "left_out" && event.contains("rank")) {
     Entry& entry = ranks_[static_cast<std::uint64_t>(number(event, "rank"))];
     entry.state = RankState::kLeftOut;
-    entry.left_out = text(event, "reason");
+    entry.left_out = runtime::text_in(event, "reason");
   } else if (name == "succeeded" || name == "stopped" || name == "failed") {
     for (auto& [rank, entry] : ranks_) {
       if (is_there(entry.state)) entry.state = RankState::kDrained;

@@ -17,6 +17,7 @@
 #include "runtime/authentication.h"
 #include "runtime/error.h"
 #include "runtime/hex.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_print.h"
 #include "runtime/plain_text.h"
 
@@ -42,16 +43,11 @@ boost::json::object parse_object(std::string_view text, const char* what) {
   return value.get_object();
 }
 
-std::string text_in(const boost::json::object& fields, const char* name) {
-  const boost::json::value* found = fields.if_contains(name);
-  return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
-}
-
 // A number of ranks or of one; more than may be: the highest that is none.
 std::uint32_t number_of_ranks(const boost::json::value& value) {
   boost::json::error_code error;
   const auto number = value.to_number<std::uint64_t>(error);
-  return error || number > kMostRankNumbers ? kMostRankNumbers + 1 : static_cast<std::uint32_t>(number);
+  return error || number > kMostRanks ? kMostRanks + 1 : static_cast<std::uint32_t>(number);
 }
 
 bool is_ours_alone(const struct stat& status) {
@@ -112,17 +108,17 @@ std::string print_request(const RunRequest& request) {
 RunRequest parse_request(std::string_view text) {
   const boost::json::object fields = parse_object(text, "a request");
   RunRequest request;
-  const std::string verb = text_in(fields, "verb");
+  const std::string verb = runtime::text_in(fields, "verb");
   if (verb != "drain" && verb != "join") throw runtime::UserError("a request: expected the verb drain or join");
   if (verb == "join") request.verb = RunRequest::Verb::kJoin;
-  request.host = text_in(fields, "host");
+  request.host = runtime::text_in(fields, "host");
   const bool may_be_empty = request.verb == RunRequest::Verb::kJoin;
   if (!(request.host.empty() ? may_be_empty : is_host_name(request.host))) {
     throw runtime::UserError("a request: expected a host's name, found '" + runtime::plain_line(request.host) + "'");
   }
   if (const boost::json::value* ranks = fields.if_contains("ranks")) request.ranks = number_of_ranks(*ranks);
-  if (request.ranks > kMostRankNumbers) {
-    throw runtime::UserError(runtime::say("a request: expected at most ", kMostRankNumbers, " ranks"));
+  if (request.ranks > kMostRanks) {
+    throw runtime::UserError(runtime::say("a request: expected at most ", kMostRanks, " ranks"));
   }
   return request;
 }
@@ -135,12 +131,12 @@ std::string print_answer(const RunAnswer& answer) {
 
 RunAnswer parse_answer(std::string_view text) {
   const boost::json::object fields = parse_object(text, "an answer");
-  RunAnswer answer{.problem = text_in(fields, "problem")};
+  RunAnswer answer{.problem = runtime::text_in(fields, "problem")};
   const boost::json::value* ranks = fields.if_contains("ranks");
   if (ranks != nullptr && ranks->is_array()) {
     for (const boost::json::value& rank : ranks->get_array()) {
       answer.ranks.push_back(number_of_ranks(rank));
-      if (answer.ranks.back() >= kMostRankNumbers) throw runtime::UserError("an answer: a rank that is none");
+      if (answer.ranks.back() >= kMostRanks) throw runtime::UserError("an answer: a rank that is none");
     }
   }
   return answer;

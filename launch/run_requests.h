@@ -36,8 +36,6 @@ struct RunAnswer {
   bool operator==(const RunAnswer&) const = default;
 };
 
-inline constexpr std::uint32_t kMostRankNumbers = 1 << 16;
-
 // As one line of JSON. Of what is none: UserError.
 std::string print_request(const RunRequest& request);
 RunRequest parse_request(std::string_view text);

@@ -9,6 +9,7 @@
 #include "launch/roster.h"
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_lines.h"
 #include "runtime/json_print.h"
 #include "runtime/plain_text.h"
@@ -77,11 +78,6 @@ void print_newest_number(const std::vector<object>& lines, const char* name, con
   if (found != lines.rend()) out << words << runtime::json_line(found->at(name));
 }
 
-std::string text_in(const boost::json::value& fields, const char* name) {
-  const auto* value = fields.is_object() ? fields.get_object().if_contains(name) : nullptr;
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 void pad(std::ostream& out, const std::string& text, std::size_t width, bool right = false) {
   const std::string space(width > text.size() ? width - text.size() : 0, ' ');
   out << (right ? space : "") << text << (right ? "" : space);
@@ -115,13 +111,14 @@ void print_ranks(const object& facts, std::ostream& out) {
   std::vector<std::vector<std::string>> rows{{"rank", "host", "pid", "state", "micro-batches"}};
   std::size_t left_out = 0;
   for (const boost::json::value& rank : ranks) {
-    const std::string state = text_in(rank, "state");
+    const std::string state = runtime::text_in(rank.as_object(), "state");
     if (ranks.size() > kMostRows && (state == "live" || state == "drained" || rows.size() > kMostRows)) {
       ++left_out;
       continue;
     }
     const auto count = [&](const char* name) { return runtime::json_line(rank.at(name)); };
-    rows.push_back({count("rank"), text_in(rank, "host"), count("pid"), state, count("micro_batches")});
+    rows.push_back(
+        {count("rank"), runtime::text_in(rank.as_object(), "host"), count("pid"), state, count("micro_batches")});
   }
   out << "\n";
   print_table(rows, {true, false, true, false, true}, out);
@@ -131,8 +128,9 @@ void print_ranks(const object& facts, std::ostream& out) {
 void print_events(const object& facts, std::ostream& out) {
   std::vector<std::vector<std::string>> rows;
   for (const boost::json::value& event : facts.at("events").as_array()) {
-    rows.push_back({text_in(event, "time"), runtime::say("step ", count_in(event.as_object(), "step")),
-                    text_in(event, "event"), text_in(event, "reason")});
+    rows.push_back({runtime::text_in(event.as_object(), "time"),
+                    runtime::say("step ", count_in(event.as_object(), "step")),
+                    runtime::text_in(event.as_object(), "event"), runtime::text_in(event.as_object(), "reason")});
   }
   if (rows.empty()) return;
   out << "\n";
@@ -205,7 +203,8 @@ int status(const std::filesystem::path& run, bool json, std::ostream& out) {
   if (state.record->starts > 1) out << state.record->starts - 1 << (state.record->starts == 2 ? " time" : " times");
   if (state.holder) out << "\n  launcher     " << state.holder->pid << " on " << state.holder->host;
   if (const object& coordinator = facts.at("coordinator").as_object(); coordinator.at("pid").is_number()) {
-    out << "\n  coordinator  " << runtime::json_line(coordinator.at("pid")) << " on " << text_in(coordinator, "host");
+    out << "\n  coordinator  " << runtime::json_line(coordinator.at("pid")) << " on "
+        << runtime::text_in(coordinator, "host");
     if (!state.holder) out << ", ended";
   }
   out << "\n";

@@ -21,6 +21,7 @@
 #include "runtime/compute_program.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
+#include "runtime/json_fields.h"
 #include "runtime/shared_folder.h"
 #include "trainer/run/recorder.h"
 #include "trainer/run/run_setup.h"
@@ -61,7 +62,7 @@ std::vector<IslandSpec> islands_of(Arguments& arguments) {
   if (has_hosts) return parse_hosts(arguments.take("hosts", ""));
   const std::string ranks = arguments.take("ranks", "0");
   if (!has_ranks) return {};
-  return {{.ranks = static_cast<std::uint32_t>(integer_of("ranks", ranks, 1, 1 << 16))}};
+  return {{.ranks = static_cast<std::uint32_t>(integer_of("ranks", ranks, 1, kMostRanks))}};
 }
 
 // Those of a user's own mpirun stand where it has put them.
@@ -70,7 +71,7 @@ void require_agreement(Arguments& arguments, std::uint32_t standing) {
     throw runtime::UserError("--hosts: expected none under mpirun, which has placed the ranks; give it to mpirun");
   }
   const std::string ranks = arguments.take("ranks", std::to_string(standing));
-  if (integer_of("ranks", ranks, 1, 1 << 16) != standing) {
+  if (integer_of("ranks", ranks, 1, kMostRanks) != standing) {
     throw runtime::UserError(
         runtime::say("--ranks: expected ", standing, ", as many as mpirun has started, or none; found ", ranks));
   }
@@ -103,10 +104,7 @@ config::Resolved load_configuration(Arguments& arguments, Ranks& ranks, std::int
 }
 
 int end_run(run::RunSetup& setup, const LaunchResult& ended, bool quiet, run::Progress& progress) {
-  const auto text = [&](const char* name) {
-    const auto* found = ended.result.if_contains(name);
-    return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
-  };
+  const auto text = [&](const char* name) { return runtime::text_in(ended.result, name); };
   const std::string outcome = text("outcome"), reason = ended.reason.empty() ? text("reason") : ended.reason;
   runtime::reach(runtime::Failpoint::kEnd, 0);
   if (outcome == "succeeded") {

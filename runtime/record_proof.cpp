@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_lines.h"
 #include "runtime/json_print.h"
 #include "runtime/sha256.h"
@@ -24,11 +25,6 @@ using boost::json::object;
 // said to be none of ours.
 std::uint64_t number(const object& entry, const char* name) {
   return entry.at(name).to_number<std::uint64_t>();
-}
-
-std::string text(const object& entry, const char* name) {
-  const boost::json::value* value = entry.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
 // A step that was skipped is marked so, in a commit and in a line of the ledger.
@@ -54,7 +50,7 @@ struct Contradiction : std::runtime_error {
 class Course {
  public:
   void take(std::uint64_t term, const object& entry) {
-    const std::string event = text(entry, "event");
+    const std::string event = text_in(entry, "event");
     const std::uint64_t step = number(entry, "step"), generation = number(entry, "generation");
     const std::uint64_t view = number(entry, "view");
     require(!ended_in_.contains(term), "an entry after the term's end");
@@ -63,7 +59,7 @@ class Course {
     generation_ = generation;
     view_ = view;
     if (event == "term") {
-      begin_term(term, step, text(entry, "launch"));
+      begin_term(term, step, text_in(entry, "launch"));
     } else if (event == "view") {
       std::set<std::uint64_t>& members = members_[view];
       require(members.empty(), say("view ", view, " twice"));

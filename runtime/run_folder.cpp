@@ -12,6 +12,7 @@
 
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_print.h"
 #include "runtime/run_lock.h"
 #include "runtime/term_journal.h"
@@ -24,11 +25,6 @@ namespace fs = std::filesystem;
 constexpr const char* kRecordName = "run.json";
 constexpr std::uint64_t kMaxRecordBytes = 64 << 20;
 constexpr std::array kStatuses{RunStatus::kRunning, RunStatus::kSucceeded, RunStatus::kFailed, RunStatus::kStopped};
-
-std::string text_or_empty(const boost::json::object& object, const char* name) {
-  const boost::json::value* value = object.if_contains(name);
-  return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 std::uint64_t count_or_zero(const boost::json::object& object, const char* name) {
   const boost::json::value* value = object.if_contains(name);
@@ -57,15 +53,15 @@ RunRecord parse(const std::string& text) {
   if (error) throw UserError(say("not JSON: ", error.message()));
   if (!value.is_object()) throw UserError("expected an object");
   const boost::json::object& object = value.get_object();
-  RunRecord record{.run_id = text_or_empty(object, "run_id"),
-                   .started = text_or_empty(object, "started"),
-                   .updated = text_or_empty(object, "updated"),
-                   .reason = text_or_empty(object, "reason"),
+  RunRecord record{.run_id = text_in(object, "run_id"),
+                   .started = text_in(object, "started"),
+                   .updated = text_in(object, "updated"),
+                   .reason = text_in(object, "reason"),
                    .starts = count_or_zero(object, "starts"),
                    .max_steps = count_or_zero(object, "max_steps"),
-                   .host = text_or_empty(object, "host"),
+                   .host = text_in(object, "host"),
                    .pid = static_cast<std::int64_t>(count_or_zero(object, "pid"))};
-  const std::string status = text_or_empty(object, "status");
+  const std::string status = text_in(object, "status");
   const auto found =
       std::find_if(kStatuses.begin(), kStatuses.end(), [&](RunStatus one) { return name_of(one) == status; });
   if (found == kStatuses.end()) {

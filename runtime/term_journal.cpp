@@ -16,6 +16,7 @@
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/json_fields.h"
 #include "runtime/json_print.h"
 
 namespace cadre::runtime {
@@ -83,11 +84,6 @@ std::uint64_t number(const boost::json::object& entry, const char* key, std::uin
   return error ? otherwise : found;
 }
 
-std::string text(const boost::json::object& entry, const char* key) {
-  const boost::json::value* value = entry.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
 // NaN where there is none.
 double bits_in(const boost::json::object& entry, std::size_t at) {
   const boost::json::value* bits = entry.if_contains("bits");
@@ -147,9 +143,9 @@ Finished end_of(const boost::json::object& entry, const std::string& event, std:
                 : event == "stopped"              ? RunOutcome::kStopped
                 : is_true(entry, "user_can_mend") ? RunOutcome::kUserError
                                                   : RunOutcome::kFailed;
-  end.reason = text(entry, "reason");
+  end.reason = text_in(entry, "reason");
   end.step = step;
-  end.result_of = text(entry, "of");
+  end.result_of = text_in(entry, "of");
   if (files != nullptr && files->is_object()) {
     for (const auto& [name, hash] : files->get_object()) {
       if (hash.is_string()) end.result_sha256[std::string(name)] = std::string(hash.get_string());
@@ -241,17 +237,17 @@ void TermJournal::append(const boost::json::object& entry, Durability durability
 }
 
 void TermHistory::take(const boost::json::object& entry) {
-  const std::string event = text(entry, "event");
+  const std::string event = text_in(entry, "event");
   const std::uint64_t step = number(entry, "step", 0);
   last_event = event;
   const bool begins_generation = number(entry, "generation", 0) > generation;
   generation = std::max(generation, number(entry, "generation", 0));
   view = std::max(view, number(entry, "view", 0));
   if (event == "term") {
-    run_id = text(entry, "run_id");
+    run_id = text_in(entry, "run_id");
     // It may end before it has taken over: until its generation begins, what was committed stands.
     committed = begins_generation ? step : std::max(committed, step);
-    std::string of = text(entry, "launch");
+    std::string of = text_in(entry, "launch");
     if (of != launch) {
       members.clear();
       last_view = resident_in = {};
@@ -302,7 +298,7 @@ void TermHistory::take(const boost::json::object& entry) {
       incarnations[static_cast<Rank>(rank)] = members[static_cast<Rank>(rank)] = incarnation;
       last_view.members.push_back({.rank = static_cast<Rank>(rank),
                                    .incarnation = incarnation,
-                                   .host = text(member.get_object(), "host"),
+                                   .host = text_in(member.get_object(), "host"),
                                    .island = static_cast<std::uint32_t>(number(member.get_object(), "island", 0)),
                                    .is_leaving = is_true(member.get_object(), "is_leaving")});
     }

@@ -6,6 +6,7 @@
 
 #include <future>
 
+#include "launch/hosts.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "tests/unit/runtime/test_folder.h"
@@ -27,7 +28,7 @@ void put(const fs::path& path, const std::string& text, mode_t mode = 0600) {
 
 TEST(RunRequests, AreReadAsTheyWereWritten) {
   for (const RunRequest& request : {RunRequest{Verb::kDrain, "node-b", 0}, RunRequest{Verb::kJoin, "", 3},
-                                    RunRequest{Verb::kJoin, "10.0.0.7", kMostRankNumbers}}) {
+                                    RunRequest{Verb::kJoin, "10.0.0.7", kMostRanks}}) {
     EXPECT_EQ(parse_request(print_request(request)), request);
   }
   for (const RunAnswer& answer : {RunAnswer{"no \"such\" host\n", {}}, RunAnswer{"", {0, 7, 65535}}}) {
