@@ -1,6 +1,7 @@
 #include "runtime/instruction_set.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <string_view>
 #include <vector>

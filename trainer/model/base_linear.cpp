@@ -1,6 +1,6 @@
-#include "trainer/model/operators.h"
-
 #include <torch/csrc/autograd/custom_function.h>
+
+#include "trainer/model/operators.h"
 #include "trainer/model/product.h"
 
 namespace cadre::model {

@@ -77,12 +77,11 @@ StateMove::StateMove(const runtime::Placement& sources, const std::vector<bool>&
   if (std::ranges::find(residents, false) != residents.end()) {
     std::vector<bool> newcomers = residents;
     newcomers.flip();
-    const std::vector<std::uint32_t> hosts = runtime::host_numbers(parts.view);
-    const runtime::Placement from = givers(optimizer.chunks().count(), residents, hosts);
+    const runtime::Placement from = givers(optimizer.chunks().count(), residents, parts.hosts);
     parameters_.emplace(
         communicator_,
         comm::GatherPlan{
-            .chunks = optimizer.chunks(), .holders = &from, .hosts = hosts, .receivers = std::move(newcomers)},
+            .chunks = optimizer.chunks(), .holders = &from, .hosts = parts.hosts, .receivers = std::move(newcomers)},
         optimizer.values());
   }
   state_ = communicator_.start(state_that_moves(sources, parts, optimizer));

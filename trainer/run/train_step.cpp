@@ -174,7 +174,7 @@ void TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, con
                            .nodes = nodes_of(order, micro_batches, parts.view, in_rounds()),
                            .chunks = state_.optimizer.chunks(),
                            .placement = &parts.placement,
-                           .hosts = runtime::host_numbers(parts.view),
+                           .hosts = parts.hosts,
                            .in_rounds = in_rounds()};
   const std::vector<Range> mine = plan.nodes[parts.self];
   if (is_fast()) contribute_one_sum_each(plan);
@@ -232,12 +232,10 @@ void TrainStep::apply(const runtime::Commit& commit) {
 void TrainStep::gather(const ViewParts& parts, const runtime::Placement& holders, const std::vector<bool>& receivers) {
   const bool flips = reach(Failpoint::kGather, step_);
   const Span span(trace_, "gather", step_ + 1);
-  comm::AllGather gather(parts.communicator,
-                         {.chunks = state_.optimizer.chunks(),
-                          .holders = &holders,
-                          .hosts = runtime::host_numbers(parts.view),
-                          .receivers = receivers},
-                         state_.optimizer.values());
+  comm::AllGather gather(
+      parts.communicator,
+      {.chunks = state_.optimizer.chunks(), .holders = &holders, .hosts = parts.hosts, .receivers = receivers},
+      state_.optimizer.values());
   gather.finish();
   if (!flips) return;
   // Of a chunk that others hold, where there is one.

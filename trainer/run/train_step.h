@@ -21,6 +21,7 @@ namespace cadre::run {
 struct ViewParts {
   const runtime::View& view;
   const runtime::Placement& placement;
+  const std::vector<std::uint32_t>& hosts;  // of the members, as runtime::host_numbers() has them
   comm::Communicator& communicator;
   const Interruption& interruption;
   std::uint32_t self = 0;  // position among the members

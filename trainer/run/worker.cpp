@@ -18,6 +18,7 @@ struct Worker::Place {
   runtime::View view;
   std::uint32_t self = 0;
   runtime::Placement placement;
+  std::vector<std::uint32_t> hosts;
   std::unique_ptr<comm::Communicator> communicator;
   std::optional<StateMove> move;  // under way
   bool has_committed = false;     // and what the view took away is forgotten
@@ -41,7 +42,7 @@ void Worker::tell(runtime::MemberMessage message) {
 }
 
 ViewParts Worker::parts() const {
-  return {place_->view, place_->placement, *place_->communicator, interruption_, place_->self};
+  return {place_->view, place_->placement, place_->hosts, *place_->communicator, interruption_, place_->self};
 }
 
 void Worker::run() {
@@ -179,6 +180,7 @@ void Worker::install(const runtime::NewView& message) {
   place->view = message.view;
   place->self = static_cast<std::uint32_t>(*self);
   place->placement = runtime::place(message.view, state_->optimizer.chunks().count(), message.state_copies);
+  place->hosts = runtime::host_numbers(message.view);
   place->communicator = transport_->communicator(message.view, options_.self.rank);
   place_ = std::move(place);
   if (is_new && !message.load) {
@@ -222,9 +224,9 @@ void Worker::go_on(const runtime::NewView& message) {
   const runtime::View& before = message.resident_in;
   const Residency residency{.view = before, .placement = runtime::place(before, chunks, message.state_copies)};
   const runtime::Placement sources = holders_left(residency, place_->view);
-  const bool is_resident = before.has(place_->view.members[place_->self]);
   std::vector<bool> residents;
   for (const runtime::Member& member : place_->view.members) residents.push_back(before.has(member));
+  const bool is_resident = residents[place_->self];
   if (is_resident) gather(sources, residents);
   place_->move.emplace(sources, residents, parts(), state_->optimizer);
   if (is_resident) return;
