@@ -8,36 +8,17 @@ import socket
 import subprocess
 import unittest
 
-from in_folder import InFolder
-from many_ranks import Scene, bits
-from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_lines, wait_until, write_config
+from changing_ranks import ChangingRanks, slowly
+from many_ranks import bits
+from program import CADRE, DONE, ENVIRONMENT, USER_MUST_MEND, Live, cadre, read_lines, wait_until
 
-# Slow enough for a process to start, load and compute while the others train.
-STEPS = 150
-SLOWLY = {"CADRE_FAILPOINTS": "committed@*/2=slow:50"}
+SLOWLY = slowly(2)
 # Two names of this machine: two islands.
 HERE = socket.gethostname()
 HOSTS = f"localhost:2,{HERE}:1"
 
 
-class DrainTest(InFolder):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.scene = Scene(cls.folder)
-        config, cls.undisturbed = cls.config("undisturbed")
-        ended = cadre("train", config, "--ranks", 1)
-        assert ended.code == DONE, ended.err
-
-    @classmethod
-    def config(cls, name, **more):
-        run = cls.folder / name
-        keys = cls.scene.lora(run, **{"max_steps": STEPS, "eval_steps": STEPS, "lora_r": 8, "lora_alpha": 8, **more})
-        return write_config(cls.folder / f"{name}.yaml", **keys), run
-
-    def events(self, run, name):
-        return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
-
+class DrainTest(ChangingRanks):
     def check_nothing_was_done_again(self, run, expected=None):
         self.assertEqual(bits(run), bits(expected or self.undisturbed))
         self.assertEqual(self.events(run, "lost") + self.events(run, "rollback"), [])
@@ -111,7 +92,7 @@ class DrainTest(InFolder):
         self.assertEqual(cadre("verify", run).code, DONE)
 
     def test_drained_host_comes_back(self):
-        config, run = self.config("back", max_steps=STEPS)
+        config, run = self.config("back")
         with Live("train", config, "--hosts", HOSTS, environment=SLOWLY) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             self.check_drained(run, live)

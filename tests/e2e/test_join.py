@@ -6,33 +6,14 @@ import os
 import signal
 import unittest
 
-from in_folder import InFolder
-from many_ranks import Scene, bits
-from program import DONE, USER_MUST_MEND, Live, cadre, read_lines, write_config
+from changing_ranks import ChangingRanks, slowly
+from many_ranks import bits
+from program import DONE, USER_MUST_MEND, Live, cadre, read_lines
 
-# Slow enough for processes to start, load and compute while the others train.
-STEPS = 150
-SLOWLY = {"CADRE_FAILPOINTS": "committed@*/0=slow:50"}
+SLOWLY = slowly(0)
 
 
-class JoinTest(InFolder):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.scene = Scene(cls.folder)
-        config, cls.undisturbed = cls.config("undisturbed")
-        ended = cadre("train", config, "--ranks", 1)
-        assert ended.code == DONE, ended.err
-
-    @classmethod
-    def config(cls, name):
-        run = cls.folder / name
-        keys = cls.scene.lora(run, max_steps=STEPS, eval_steps=STEPS, lora_r=8, lora_alpha=8)
-        return write_config(cls.folder / f"{name}.yaml", **keys), run
-
-    def events(self, run, name):
-        return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
-
+class JoinTest(ChangingRanks):
     def members(self, run):
         return [[member["rank"] for member in view["members"]] for view in self.events(run, "view")]
 

@@ -10,7 +10,7 @@
 
 namespace cadre::comm {
 
-class CountingCommunicator final : public Communicator {
+class CountingCommunicator : public Communicator {
  public:
   // `hosts` as in the plans: [member]; empty: all are on one. Both outlive it.
   CountingCommunicator(Communicator& inner, const std::vector<std::uint32_t>& hosts) : inner_(inner), hosts_(hosts) {}

@@ -48,22 +48,17 @@ runtime::Placement SimulatedRank::holders_left(const runtime::NewView& message) 
   return sources;
 }
 
+// From all residents, another one for each chunk.
 void SimulatedRank::move_parameters(const std::vector<bool>& residents) {
-  std::vector<std::uint32_t> givers;
+  std::vector<std::uint32_t> all;
   for (std::uint32_t member = 0; member < residents.size(); ++member) {
-    if (residents[member]) givers.push_back(member);
+    if (residents[member]) all.push_back(member);
   }
-  for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
-    const std::uint32_t giver = givers[chunk % givers.size()];
-    const Frame frame{Frame::Kind::kGather, chunk, {}, {values_[chunk], 0}};
-    for (std::uint32_t member = 0; member < residents.size(); ++member) {
-      if (residents[member]) continue;
-      if (giver == place_->self) send_frame(member, frame);
-      if (member == place_->self) {
-        expect(giver, frame, [this, chunk](const ChunkState& state) { values_[chunk] = state.values; });
-      }
-    }
-  }
+  runtime::Placement givers;
+  for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) givers.holders.push_back({all[chunk % all.size()]});
+  std::vector<bool> newcomers = residents;
+  newcomers.flip();
+  exchange_values(givers, newcomers);
 }
 
 void SimulatedRank::move_state(const runtime::Placement& sources) {
@@ -84,6 +79,15 @@ void SimulatedRank::move_state(const runtime::Placement& sources) {
 void SimulatedRank::gather(const runtime::Placement& holders, const std::vector<bool>& receivers,
                            const Continuation& then) {
   place_->has_parameters = false;
+  exchange_values(holders, receivers);
+  await([this, then] {
+    check_parameters("gathered");
+    place_->has_parameters = true;
+    then();
+  });
+}
+
+void SimulatedRank::exchange_values(const runtime::Placement& holders, const std::vector<bool>& receivers) {
   for (std::uint64_t chunk = 0; chunk < chunks(); ++chunk) {
     const std::vector<std::uint32_t>& having = holders.holders[chunk];
     const Frame frame{Frame::Kind::kGather, chunk, {}, {values_[chunk], 0}};
@@ -97,11 +101,6 @@ void SimulatedRank::gather(const runtime::Placement& holders, const std::vector<
       }
     }
   }
-  await([this, then] {
-    check_parameters("gathered");
-    place_->has_parameters = true;
-    then();
-  });
 }
 
 void SimulatedRank::send_frame(std::uint32_t to, const Frame& frame) {

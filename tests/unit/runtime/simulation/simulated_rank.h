@@ -95,6 +95,8 @@ class SimulatedRank : public RankEnd {
   runtime::Placement holders_left(const runtime::NewView& message);
   void gather(const runtime::Placement& holders, const std::vector<bool>& receivers, const Continuation& then);
   void move_parameters(const std::vector<bool>& residents);
+  // From `holders`, by chunk, to all members or to `receivers`.
+  void exchange_values(const runtime::Placement& holders, const std::vector<bool>& receivers);
   void move_state(const runtime::Placement& sources);
   void send_frame(std::uint32_t to, const Frame& frame);
   void expect(std::uint32_t from, const Frame& frame, std::function<void(const ChunkState&)> take);
