@@ -203,6 +203,9 @@ void CoordinatorShell::obey_control(const std::string& line) {
   const std::string control = text("control");
   if (control == "stop") perform(coordinator_->on_stop(text("reason"), now));
   if (control == "fail") give_up(text("reason"));
+  if (control == "rank_ended") {
+    perform(coordinator_->on_rank_ended(number("rank"), number("pid"), text("how"), now));
+  }
   if (control == "left_out") perform(coordinator_->on_left_out(number("rank"), text("reason"), now));
   if (control == "invited") perform(coordinator_->on_invited(ranks(), number("numbers"), text("host"), now));
   if (control == "drain") {

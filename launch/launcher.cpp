@@ -52,7 +52,7 @@ Launcher::Impl::Impl(LaunchPlan plan, LaunchCallbacks callbacks)
                           lost_ranks_.coordinator_began();
                           return callbacks_.coordinator_boot(term, endpoints_, membership_->numbers());
                         },
-                    .first_lines = [this] { return membership_->drains(); }},
+                    .first_lines = [this] { return news_for_another_coordinator(); }},
                    listeners_, logs_,
                    {.report = [this](const boost::json::object& line) { take_report(line); },
                     .ended = [this](const AfterEnd& after) { coordinator_ended(after); }}),

@@ -59,8 +59,7 @@ struct LaunchPlan {
 // Control lines to the coordinator, each an object with "control":
 //   {"control": "stop", "reason": "SIGTERM"}             checkpoint, then end
 //   {"control": "fail", "reason": "..."}                 record that the run failed, and end
-//   {"control": "rank_ended", "rank": 3, "how": "signal 9 (Killed)"}
-//   {"control": "island_ended", "first_rank": 4, "ranks": 4, "how": "exit code 0"}
+//   {"control": "rank_ended", "rank": 3, "pid": 4711, "how": "signal 9 (Killed)"}
 //   {"control": "left_out", "rank": 3, "reason": "..."}  it is not started again
 //   {"control": "drain", "id": "...", "host": "b", "ranks": [2, 3]}   may they leave? answered by the report
 //                                                        {"drain": {"id": "...", "problem": "..."}}; without "id" the

@@ -6,6 +6,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -52,6 +53,8 @@ class Launcher::Impl {
   void rank_booted(Seat& seat, std::uint32_t rank, pid_t pid);
   void rank_ended(Seat& seat, std::uint32_t rank, const Ended& how);
   void rank_killed(std::uint32_t rank);
+  void tell_ended(std::uint32_t rank, const std::string& how);
+  std::vector<boost::json::object> news_for_another_coordinator() const;
   Membership::Callbacks membership_callbacks();
   void invite(IslandSpec spec, std::uint32_t first_rank);
   bool is_running(std::uint32_t rank) const;
@@ -88,6 +91,8 @@ class Launcher::Impl {
   LostRanks lost_ranks_;
   std::vector<IslandSpec> islands_by_host_;  // the plan's and those invited; this machine has one name
   std::unique_ptr<Membership> membership_;
+  std::map<std::uint32_t, pid_t> processes_;            // of the ranks, the newest of each
+  std::map<std::uint32_t, boost::json::object> ended_;  // what was said of the last that ended of each
   std::vector<std::unique_ptr<Seat>> seats_;
   LaunchResult result_;
   int to_come_ = 0;  // islands that are about to begin anew

@@ -79,10 +79,6 @@ void Launcher::Impl::look_at_islands() {
                                          words.empty() ? "" : ": " + words));
     }
     logs_.launcher(runtime::say("mpirun of ", island.name(), " ended: ", describe(ended)));
-    coordinator_.control({{"control", "island_ended"},
-                          {"first_rank", island.first_rank()},
-                          {"ranks", island.ranks()},
-                          {"how", describe(ended)}});
     // On this machine ranks outlive their mpirun; on another one they end with it.
     if (island.is_booted() && island.host().empty()) continue;
     const bool never_came = seat.kind == Island::kInvited && !island.is_booted();
@@ -90,6 +86,7 @@ void Launcher::Impl::look_at_islands() {
       const std::uint32_t rank = island.first_rank() + local;
       if (!seat.ended.insert(rank).second) continue;
       lost_ranks_.ended(rank);
+      tell_ended(rank, "its mpirun ended: " + describe(ended));
       if (never_came) {
         leave_out(rank, runtime::say(island.name(), " did not come: mpirun ended with ", describe(ended)));
       } else {
@@ -103,14 +100,17 @@ void Launcher::Impl::look_at_islands() {
 }
 
 void Launcher::Impl::rank_booted(Seat& seat, std::uint32_t rank, pid_t pid) {
-  if (!seat.begins_anew) lost_ranks_.started(seat.process->host(), rank, pid);
+  if (!seat.begins_anew) {
+    lost_ranks_.started(seat.process->host(), rank, pid);
+    processes_[rank] = pid;
+  }
   if (seat.process->is_booted()) seat.boot_timer->cancel();
 }
 
 void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how) {
   if (seat.begins_anew || seat.ended.contains(rank)) return;
   if (seat.process->is_booted(rank)) {
-    coordinator_.control({{"control", "rank_ended"}, {"rank", rank}, {"how", describe(how)}});
+    tell_ended(rank, describe(how));
     seat.ended.insert(rank);
     lost_ranks_.ended(rank);
     if (how.signal != 0 || how.code != 0) lose(seat, rank);
@@ -122,6 +122,20 @@ void Launcher::Impl::rank_ended(Seat& seat, std::uint32_t rank, const Ended& how
                                        " ended before it had started, with ", describe(how),
                                        words.empty() ? "" : ": " + words, " (", RunLogs::name_of_rank(rank), ")");
   if (how.signal == 0 || !begin_anew(seat, why)) failed_to_start(seat, why);
+}
+
+// Another coordinator hears it again: the rank's process may have been a member, and ended with the one before.
+void Launcher::Impl::tell_ended(std::uint32_t rank, const std::string& how) {
+  const auto process = processes_.find(rank);
+  if (process == processes_.end()) return;
+  ended_[rank] = {{"control", "rank_ended"}, {"rank", rank}, {"pid", process->second}, {"how", how}};
+  coordinator_.control(ended_[rank]);
+}
+
+std::vector<boost::json::object> Launcher::Impl::news_for_another_coordinator() const {
+  std::vector<boost::json::object> lines = membership_->drains();
+  for (const auto& [rank, line] : ended_) lines.push_back(line);
+  return lines;
 }
 
 // Its shell may be stopped, or gone, and not say it.
@@ -200,10 +214,17 @@ void Launcher::Impl::leave_out(std::uint32_t rank, const std::string& why) {
   coordinator_.control({{"control", "left_out"}, {"rank", rank}, {"reason", why}}, true);
 }
 
-// Never without islands of ours: what others start is the coordinator's to judge.
+// Never without islands of ours: what others start is the coordinator's to judge. Ranks may outlive their mpirun.
 bool Launcher::Impl::is_deserted() const {
+  const auto is_empty = [this](const auto& seat) {
+    if (!seat->is_over) return false;
+    for (std::uint32_t local = 0; local < seat->process->ranks(); ++local) {
+      if (lost_ranks_.is_alive(seat->process->first_rank() + local)) return false;
+    }
+    return true;
+  };
   return !seats_.empty() && to_come_ == 0 && !lost_ranks_.any_to_come() &&
-         std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->is_over; });
+         std::all_of(seats_.begin(), seats_.end(), is_empty);
 }
 
 // Its ranks, or its host, do not hear that the run is over.

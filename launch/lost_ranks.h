@@ -55,6 +55,8 @@ class LostRanks {
   // The run ends: nothing is started any more.
   void finish();
   bool is_absent(std::uint32_t rank) const { return absences_.is_absent(rank); }
+  // Its process, of this machine, is there.
+  bool is_alive(std::uint32_t rank) const { return processes_.contains(rank) && !is_gone(rank); }
   // Those of this machine that the coordinator does not hear.
   void kill_absent();
 

@@ -69,6 +69,11 @@ Effects Coordinator::on_invited(const std::set<Rank>& ranks, std::size_t numbers
   return machine_->take_effects();
 }
 
+Effects Coordinator::on_rank_ended(Rank rank, std::int64_t pid, const std::string& how, TimePoint now) {
+  machine_->rank_ended(rank, pid, how, now);
+  return machine_->take_effects();
+}
+
 Effects Coordinator::on_left_out(Rank rank, const std::string& reason, TimePoint now) {
   machine_->left_out(rank, reason, now);
   return machine_->take_effects();

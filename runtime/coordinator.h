@@ -46,9 +46,9 @@ struct CoordinatorOptions {
 
   std::uint64_t last_view = 0, last_generation = 0;  // that earlier terms and starts have used
   std::map<Rank, std::uint32_t> incarnations = {};   // likewise, the last one of each rank
-  // This coordinator takes the place of one that died: the members of its last view, with their incarnations, come back
-  // by themselves, and are lost when they do not within the heartbeat limit. Empty: it had no view.
-  std::map<Rank, std::uint32_t> awaited = {};
+  // This coordinator takes the place of one that died: the members of its last view come back by themselves, and are
+  // lost when they do not within the heartbeat limit, or their process has ended. Empty: it had no view.
+  std::map<Rank, Awaited> awaited = {};
   TermHistory before = {};                 // what the journal has of it
   std::optional<Finished> end = {};        // it had come to the end, and perhaps nobody knows
   std::string launch = {};                 // names the start of the run that this term belongs to
@@ -83,6 +83,9 @@ class Coordinator {
   Effects on_drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now);
   // They may take part (again), and the numbers below `numbers` are those of ranks.
   Effects on_invited(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host, TimePoint now);
+  // The process ended that was this rank's. Of one that is connected its connection says so; one that is to come back
+  // to this coordinator is not waited for.
+  Effects on_rank_ended(Rank rank, std::int64_t pid, const std::string& how, TimePoint now);
   // The launcher does not start a lost rank again: said once, and recorded.
   Effects on_left_out(Rank rank, const std::string& reason, TimePoint now);
   // The answer to Publish; `problem` is empty when the checkpoint is there.

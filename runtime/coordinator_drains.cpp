@@ -28,7 +28,7 @@ std::string Coordinator::Machine::why_not_drain(const std::set<Rank>& ranks) con
     if (!drained_.contains(rank)) ++(ranks.contains(rank) ? leave : stay);
   };
   if (takes_over()) {
-    for (const auto& [rank, incarnation] : awaited_) count(rank);
+    for (const auto& [rank, awaited] : awaited_) count(rank);
   }
   for (std::size_t index = 0; index < connections_.size(); ++index) {
     if (connections_[index] != 0) count(view_.members[index].rank);

@@ -43,6 +43,7 @@ class Coordinator::Machine {
   std::string why_not_drain(const std::set<Rank>& ranks) const;
   void drain(const std::set<Rank>& ranks, const std::string& host, TimePoint now);
   void invite(const std::set<Rank>& ranks, std::size_t numbers, const std::string& host, TimePoint now);
+  void rank_ended(Rank rank, std::int64_t pid, const std::string& how, TimePoint now);
   void left_out(Rank rank, const std::string& reason, TimePoint now);
   void checkpoint_published(std::uint64_t step, const std::string& problem, TimePoint now);
   void checkpoint_found(const CoordinatorOptions::Start& found, TimePoint now);
@@ -143,7 +144,9 @@ class Coordinator::Machine {
   };
   // It was in the last view, or in the one by whose placement the state is held.
   bool may_hold_state(const Member& member) const;
-  // Those that have not come back are lost.
+  // It has not come back, and is lost.
+  void give_up(Rank awaited, const std::string& reason);
+  // All that have not come back.
   void give_up_awaited();
   void take_over_when_all_are_back();
   void take_over();
@@ -211,8 +214,8 @@ class Coordinator::Machine {
   TimePoint now_{}, began_{};
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
-  std::map<Rank, std::uint32_t> awaited_;  // members that are to come back
-  std::set<Rank> left_out_;                // they are lost, and nobody starts them again
+  std::map<Rank, Awaited> awaited_;  // members that are to come back
+  std::set<Rank> left_out_;          // they are lost, and nobody starts them again
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

@@ -9,23 +9,43 @@ namespace cadre::runtime {
 
 bool Coordinator::Machine::may_hold_state(const Member& member) const {
   const auto awaited = awaited_.find(member.rank);
-  if (awaited != awaited_.end() && awaited->second == member.incarnation) return true;
+  if (awaited != awaited_.end() && awaited->second.incarnation == member.incarnation) return true;
   return options_.before.resident_in.has(member);
+}
+
+void Coordinator::Machine::give_up(Rank awaited, const std::string& reason) {
+  const std::string what = runtime::say("rank ", awaited, ": ", reason);
+  journal("lost", what, {{"rank", awaited}, {"was_member", true}});
+  say(what + ", and is lost", true);
+  if (drained_.contains(awaited)) journal_drained(awaited);  // it does not come back
+  awaited_.erase(awaited);
 }
 
 void Coordinator::Machine::give_up_awaited() {
   const double limit = std::chrono::duration<double>(options_.heartbeat_limit).count();
-  for (auto at = awaited_.begin(); at != awaited_.end();) {
-    const Rank rank = at->first;
-    if (roll_.is_ready(rank)) {
-      ++at;
-      continue;
-    }
-    const std::string reason = runtime::say("rank ", rank, ": did not come back within ", limit, " s");
-    journal("lost", reason, {{"rank", rank}, {"was_member", true}});
-    say(reason + " to the coordinator, and is lost", true);
-    if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
-    at = awaited_.erase(at);
+  std::vector<Rank> missing;
+  for (const auto& [rank, awaited] : awaited_) {
+    if (!roll_.is_ready(rank)) missing.push_back(rank);
+  }
+  for (const Rank rank : missing) {
+    give_up(rank, runtime::say("did not come back to the coordinator within ", limit, " s"));
+  }
+  take_over_when_all_are_back();
+}
+
+void Coordinator::Machine::rank_ended(Rank rank, std::int64_t pid, const std::string& how, TimePoint now) {
+  if (finished()) return;
+  now_ = now;
+  journal_start();
+  if (finished() || !takes_over() || short_since_) return;
+  const auto awaited = awaited_.find(rank);
+  if (awaited == awaited_.end() || awaited->second.pid != pid) return;
+  const std::string reason = "its process has ended: " + how;
+  if (const auto connection = roll_.connection_of({.rank = rank, .incarnation = awaited->second.incarnation})) {
+    drop(*connection, reason);
+    awaited_.erase(rank);
+  } else if (!roll_.taken_by(rank)) {  // by a new process
+    give_up(rank, reason);
   }
   take_over_when_all_are_back();
 }
@@ -75,8 +95,8 @@ std::optional<Coordinator::Machine::Replayed> Coordinator::Machine::replay() con
   }
   if (has_orphan(replayed.residency)) return std::nullopt;
   // Who came in after the last commit.
-  for (const auto& [rank, incarnation] : awaited_) {
-    const auto connection = roll_.connection_of({.rank = rank, .incarnation = incarnation});
+  for (const auto& [rank, awaited] : awaited_) {
+    const auto connection = roll_.connection_of({.rank = rank, .incarnation = awaited.incarnation});
     if (connection) replayed.members.emplace(rank, *connection);
   }
 

@@ -295,7 +295,9 @@ void TermHistory::take(const boost::json::object& entry) {
       const std::uint64_t rank = number(member.get_object(), "rank", kAnyRank);
       const auto incarnation = static_cast<std::uint32_t>(number(member.get_object(), "incarnation", 0));
       if (rank >= kAnyRank) continue;
-      incarnations[static_cast<Rank>(rank)] = members[static_cast<Rank>(rank)] = incarnation;
+      incarnations[static_cast<Rank>(rank)] = incarnation;
+      members[static_cast<Rank>(rank)] = {incarnation,
+                                          static_cast<std::int64_t>(number(member.get_object(), "pid", 0))};
       last_view.members.push_back({.rank = static_cast<Rank>(rank),
                                    .incarnation = incarnation,
                                    .host = text_in(member.get_object(), "host"),

@@ -44,6 +44,13 @@ class TermJournal {
   std::uint64_t size_ = 0, allocated_ = 0;
 };
 
+// A member that is to come back to a new coordinator.
+struct Awaited {
+  std::uint32_t incarnation = 0;
+  std::int64_t pid = 0;  // on its host
+  bool operator==(const Awaited&) const = default;
+};
+
 // What a coordinator that starts again must know of those before it.
 struct TermHistory {
   std::uint64_t last_term = 0;  // 0: there was none
@@ -55,9 +62,8 @@ struct TermHistory {
   double best_loss = 0;
   std::set<std::uint64_t> checkpoints = {};  // that were published; some may have been removed since
   std::map<Rank, std::uint32_t> incarnations = {};
-  std::map<Rank, std::uint32_t> members =
-      {};                        // with incarnations: of the last view of `launch`, without those lost since
-  std::set<Rank> left_out = {};  // of `launch`, that have not come back since
+  std::map<Rank, Awaited> members = {};  // of the last view of `launch`, without those lost since
+  std::set<Rank> left_out = {};          // of `launch`, that have not come back since
   // Of `launch`: the last view, and the one by whose placement the state is held, as `Machine::resident_in_`. Members
   // without what placement does not need.
   View last_view = {}, resident_in = {};

@@ -109,7 +109,9 @@ class RecordingResult(unittest.TextTestResult):
 
 
 def run_unittest(records, folder, jobs):
-    files = sorted(name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
+    # The longest first: what comes last runs alone.
+    files = sorted((name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py")),
+                   key=lambda name: (-os.path.getsize(os.path.join(folder, name)), name))
     if not files:
         records.add(folder, "skipped", "no tests yet")
         return

@@ -10,7 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly suites=(unit fuzz parity e2e faults cluster gpu bench)
 readonly default_suites=(unit fuzz parity e2e faults cluster gpu)
 readonly jobs=$(($(nproc) < 4 ? $(nproc) : 4))
-readonly fuzz_seconds=${CADRE_FUZZ_SECONDS:-20}
+# Of what waits for limits and for processes that end.
+readonly waiting_jobs=$((jobs + 1))
+readonly fuzz_seconds=${CADRE_FUZZ_SECONDS:-10}
 
 chosen=() fault_options=()
 for word in "$@"; do
@@ -130,14 +132,14 @@ parity() {
   fi
 }
 
-# What waits for limits and processes that end fills the processors when something else runs beside it.
-e2e() { python_suite 1500 e2e "$jobs"; }
+e2e() { python_suite 1500 e2e "$waiting_jobs"; }
 
 # Each of its runs has a deadline of its own.
 faults() {
-  limited 86400 faults campaign .venv/bin/python tests/faults/campaign.py --records "$records" "${fault_options[@]}"
+  limited 86400 faults campaign .venv/bin/python tests/faults/campaign.py --records "$records" \
+    --jobs "$waiting_jobs" "${fault_options[@]}"
 }
-cluster() { python_suite 1500 cluster; }
+cluster() { python_suite 1500 cluster "$jobs"; }
 
 gpu() {
   if [ ! -e /proc/driver/nvidia/version ] && ! nvidia-smi -L >/dev/null 2>&1; then

@@ -5,12 +5,12 @@ from many_ranks import Scene
 from program import DONE, cadre, read_lines, write_config
 
 # With a pause in each, enough for processes to start, load and compute while the others train.
-STEPS = 150
+STEPS = 100
 
 
-def slowly(rank):
-    """The environment in which this rank pauses at every step."""
-    return {"CADRE_FAILPOINTS": f"committed@*/{rank}=slow:50"}
+def slowly(rank, *more):
+    """The environment in which this rank pauses at every step; `more` failpoints."""
+    return {"CADRE_FAILPOINTS": ";".join([f"committed@*/{rank}=slow:50", *more])}
 
 
 class ChangingRanks(InFolder):
@@ -25,7 +25,8 @@ class ChangingRanks(InFolder):
     @classmethod
     def config(cls, name, **more):
         run = cls.folder / name
-        keys = cls.scene.lora(run, **{"max_steps": STEPS, "eval_steps": STEPS, "lora_r": 8, "lora_alpha": 8, **more})
+        keys = cls.scene.lora(run, **{"max_steps": STEPS, "eval_steps": STEPS, "lora_r": 8, "lora_alpha": 8,
+                                       "global_batch_size": 5, **more})
         return write_config(cls.folder / f"{name}.yaml", **keys), run
 
     def events(self, run, name):

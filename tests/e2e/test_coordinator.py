@@ -37,8 +37,8 @@ class CoordinatorTest(InFolder):
         cls.undisturbed = cls.train("undisturbed", 3, [])
 
     @classmethod
-    def train(cls, name, ranks, kill_after, environment=None, **more):
-        """Kills the coordinator when each of these lines has come, in their order."""
+    def train(cls, name, ranks, kill_after, environment=None, with_rank=None, **more):
+        """Kills the coordinator, and a rank with it, when each of these lines has come, in their order."""
         run = cls.folder / name
         config = write_config(cls.folder / f"{name}.yaml", **tiny_base.lora(
             cls.base, run, cls.rows, **{"max_steps": 60, "micro_batch_size": 1, "lora_dropout": 0.1, "val_set_size": 20,
@@ -49,7 +49,12 @@ class CoordinatorTest(InFolder):
                 if not live.wait_for_line(line):
                     break
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(coordinator_of(run), signal.SIGKILL)
+                    coordinator = coordinator_of(run)
+                    os.kill(coordinator, signal.SIGSTOP)  # it notes nothing of what follows
+                    if with_rank is not None:
+                        members = [event for event in read_lines(run / "journal.jsonl") if event["event"] == "view"][-1]["members"]
+                        os.kill(members[with_rank]["pid"], signal.SIGKILL)
+                    os.kill(coordinator, signal.SIGKILL)
             ended = live.end()
         return ended, run
 
@@ -96,6 +101,16 @@ class CoordinatorTest(InFolder):
         views = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
         self.assertEqual([view["load"] for view in views], [True] + [False] * (len(views) - 1))
         self.assertEqual({line["generation"] for line in read_lines(run / "ledger.jsonl")}, {0})
+
+    def test_in_the_same_moment_as_a_rank(self):
+        """The launcher tells the next one that this process has ended, so that nobody waits for it."""
+        ended, run = self.train("together", 3, [r"step 16/"], with_rank=1, save_steps=0, eval_steps=0)
+        self.assertEqual(ended.code, DONE, ended.err)
+        undisturbed = self.undisturbed[1]
+        self.assertEqual(sha256(run / "adapter_model.safetensors"), sha256(undisturbed / "adapter_model.safetensors"))
+        self.assertEqual(samples(run), samples(undisturbed))
+        lost = [line["reason"] for line in read_lines(run / "journal.jsonl") if line["event"] == "lost"]
+        self.assertEqual(lost, ["rank 1: its process has ended: signal 9 (Killed)"])
 
     def test_before_the_first_step(self):
         self.check(*self.train("before", 3, [r"rank 0: training "]), terms=2)

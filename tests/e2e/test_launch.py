@@ -121,8 +121,10 @@ class LaunchTest(unittest.TestCase):
     def test_rank_that_dies_before_it_has_joined(self):
         """The coordinator is told, and decides."""
         run = self.run_with(FAKE_RANKS=3, FAKE_DEATH="1:after_boot", FAKE_ENDS="on_stop")
-        while run.wait_for("heard")["heard"] != {"control": "rank_ended", "rank": 1, "how": "signal 9 (Killed)"}:
-            pass
+        heard = {}
+        while heard.get("control") != "rank_ended":
+            heard = run.wait_for("heard")["heard"]
+        self.assertEqual((heard["rank"], heard["how"]), (1, "signal 9 (Killed)"))
         run.process.send_signal(signal.SIGTERM)
         self.check_end(run, 75)
 
@@ -132,6 +134,12 @@ class LaunchTest(unittest.TestCase):
         os.kill(next(line["pid"] for line in run.said("joined") if line["rank"] == 1), signal.SIGKILL)
         while run.wait_for("heard")["heard"]["control"] != "rank_ended":
             pass
+        dead = next(line["pid"] for line in run.said("joined") if line["rank"] == 1)
+        self.assertEqual([line["pid"] for line in run.said("heard")], [dead])
+        # Another coordinator may wait for it, and hears it too.
+        os.kill(next(line["pid"] for line in run.lines if "boot" in line), signal.SIGKILL)
+        run.wait_for("boot")
+        self.assertEqual(run.wait_for("heard")["heard"], run.said("heard")[0])
         for line in run.said("joined"):
             if line["rank"] != 1:
                 os.kill(line["pid"], 0)
@@ -187,11 +195,12 @@ class LaunchTest(unittest.TestCase):
         run.wait_for("complete")
         mpirun, = (pid for pid, words in marked(run.mark).items() if words.startswith("mpirun "))
         os.kill(mpirun, signal.SIGKILL)
-        run.wait_for("heard")
+        time.sleep(2)  # twice the time for which a run without a rank is waited for
         for line in run.said("joined"):
             os.kill(line["pid"], 0)
         run.process.send_signal(signal.SIGTERM)
         self.check_end(run, 75)
+        self.assertEqual([line["control"] for line in run.said("heard")], ["stop"])
 
     def test_ranks_that_do_not_end(self):
         run = self.run_with(FAKE_RANKS=3, FAKE_STUBBORN=1)

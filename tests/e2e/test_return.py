@@ -1,5 +1,5 @@
-"""A lost rank is started again, comes back without a reload and takes its share; one that is lost again and again is left out; with too
-few the run ends, and goes on where it was when it is started again."""
+"""A lost rank is started again, comes back without a reload and takes its share; one that is lost again and again is
+left out; with too few the run ends, and goes on where it was when it is started again."""
 
 import contextlib
 import os
@@ -8,43 +8,27 @@ import signal
 import time
 import unittest
 
-from in_folder import InFolder
-from many_ranks import Scene, bits
-from program import DONE, RESUMABLE, Live, cadre, read_lines, write_config
+from changing_ranks import STEPS, ChangingRanks, slowly
+from many_ranks import bits
+from program import DONE, RESUMABLE, Live, cadre, read_lines
 
-# Long enough for a process to start, load and compute while the others train.
-STEPS = 400
 # Where nothing is waited for.
 FEW = {"max_steps": 16, "eval_steps": 8, "save_steps": 4}
 
 
-class ReturnTest(InFolder):
+class ReturnTest(ChangingRanks):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.scene = Scene(cls.folder)
+        config, cls.few_undisturbed = cls.config("few-undisturbed", **FEW)
+        ended = cadre("train", config, "--ranks", 1)
+        assert ended.code == DONE, ended.err
 
-        cls.references = {}
-
-    def config(self, name, **more):
-        run = self.folder / name
-        keys = self.scene.lora(run, **{"max_steps": STEPS, "eval_steps": STEPS, "lora_r": 8, "lora_alpha": 8, **more})
-        return write_config(self.folder / f"{name}.yaml", **keys), run
-
-    def check_bits(self, run, **more):
+    def check_bits(self, run, expected=None):
         """Against an undisturbed run of one rank."""
-        steps = more.get("max_steps", STEPS)
-        if steps not in self.references:
-            config, undisturbed = self.config(f"undisturbed-{steps}", **more)
-            ended = cadre("train", config, "--ranks", 1)
-            self.assertEqual(ended.code, DONE, ended.err)
-            self.references[steps] = bits(undisturbed)
-        self.assertEqual(bits(run), self.references[steps])
+        self.assertEqual(bits(run), bits(expected or self.few_undisturbed))
         verified = cadre("verify", run)
         self.assertEqual(verified.code, DONE, verified.out)
-
-    def events(self, run, name):
-        return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
 
     def check_nothing_was_done_again(self, run, members):
         """Nobody loads but at the start, and for those that come in nothing is written."""
@@ -53,11 +37,11 @@ class ReturnTest(InFolder):
         self.assertEqual([view["load"] for view in views], [True] + [False] * (len(members) - 1))
         self.assertEqual(self.events(run, "rollback"), [])
         self.assertEqual([line["step"] for line in self.events(run, "checkpoint")], [STEPS])
-        self.check_bits(run)
+        self.check_bits(run, self.undisturbed)
 
     def test_killed_rank_returns(self):
         config, run = self.config("killed")
-        with Live("train", config, "--ranks", 3) as live:
+        with Live("train", config, "--ranks", 3, environment=slowly(0)) as live:
             self.assertTrue(live.wait_for_line("step 2/"))
             before = {member["rank"]: member["pid"] for member in self.events(run, "view")[0]["members"]}
             os.kill(before[1], signal.SIGKILL)
@@ -76,7 +60,7 @@ class ReturnTest(InFolder):
         config, run = self.config("again")
         marks = self.folder / "marks"
         marks.mkdir()
-        points = {"CADRE_FAILPOINTS": f"marks={marks};exchange@2/1=kill;move@*/1=kill"}
+        points = slowly(0, f"marks={marks}", "exchange@2/1=kill", "move@*/1=kill")
         ended = cadre("train", config, "--ranks", 3, "--restart_ms", 10, environment=points)
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual(len(list(marks.iterdir())), 2)
@@ -94,7 +78,7 @@ class ReturnTest(InFolder):
         self.assertIn(f"0 of {ranks} ranks are left and 1 are needed", ended.err)
         views = [{member["pid"] for member in view["members"]} for view in self.events(run, "view")]
         self.assertEqual([len(views[0]), len(views[-1]), views[0] & views[-1]], [ranks, ranks, set()])
-        self.check_bits(run, **FEW)
+        self.check_bits(run)
 
     def test_the_only_rank_is_killed_and_comes_back(self):
         self.lose_all("only", 1)
@@ -117,7 +101,7 @@ class ReturnTest(InFolder):
         members = self.events(run, "view")[-1]["members"]
         self.assertEqual([member["rank"] for member in members], [0, 1, 2])
         self.assertNotIn(victim, [member["pid"] for member in members])
-        self.check_bits(run, **FEW)
+        self.check_bits(run)
 
     def test_rank_that_is_lost_again_and_again_is_left_out(self):
         config, run = self.config("left-out", **FEW)
@@ -129,7 +113,7 @@ class ReturnTest(InFolder):
         self.assertEqual([line["rank"] for line in self.events(run, "left_out")], [1])
         self.assertEqual({member["rank"] for view in self.events(run, "view") for member in view["members"]}, {0, 2})
         self.assertRegex(cadre("status", run).out, r"\n +1 .* left out +0\n")
-        self.check_bits(run, **FEW)
+        self.check_bits(run)
 
     def test_too_few_end_the_run_which_goes_on_when_it_is_started_again(self):
         config, run = self.config("too-few", **FEW, min_ranks=2)
@@ -146,7 +130,7 @@ class ReturnTest(InFolder):
         self.assertRegex(ended.err, "1 of 3 ranks are left, 2 are needed and ranks 0 and 1 were lost too often")
         ended = cadre("train", config, "--ranks", 3)
         self.assertEqual(ended.code, DONE, ended.err)
-        self.check_bits(run, **FEW)
+        self.check_bits(run)
 
     def test_too_few_end_the_run_at_once_where_nobody_is_waited_for(self):
         config, run = self.config("at-once", **FEW, min_ranks=2, rejoin_wait=0)
@@ -158,7 +142,7 @@ class ReturnTest(InFolder):
         self.assertRegex(ended.err, "1 of 2 ranks are left and 2 are needed; the last to go was rank [01]: ")
         ended = cadre("train", config, "--ranks", 2)
         self.assertEqual(ended.code, DONE, ended.err)
-        self.check_bits(run, **FEW)
+        self.check_bits(run)
 
 
 if __name__ == "__main__":

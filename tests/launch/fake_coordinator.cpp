@@ -62,19 +62,18 @@ int main(int argc, char** argv) {
     return how == "stopped" ? 75 : how == "failed" ? 1 : std::atoi(order("FAKE_CODE", "0").c_str());
   };
   for (;;) {
+    // Some may have come with the boot message.
+    for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+      const std::string line = text.substr(0, end);
+      text.erase(0, end + 1);
+      std::cerr << line << std::endl;
+      say(report_fd, "{\"heard\": " + line + "}\n");
+      if (line.find("\"stop\"") != std::string::npos && order("FAKE_ENDS", "") != "never") return finish("stopped");
+      if (line.find("\"fail\"") != std::string::npos) return finish("failed");
+    }
     pollfd watched[2] = {{STDIN_FILENO, POLLIN, 0}, {listen_fd, POLLIN, 0}};
     poll(watched, 2, -1);
-    if (watched[0].revents != 0) {
-      if (!take_stdin(text)) return 4;  // the launcher is gone
-      for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
-        const std::string line = text.substr(0, end);
-        text.erase(0, end + 1);
-        std::cerr << line << std::endl;
-        say(report_fd, "{\"heard\": " + line + "}\n");
-        if (line.find("\"stop\"") != std::string::npos && order("FAKE_ENDS", "") != "never") return finish("stopped");
-        if (line.find("\"fail\"") != std::string::npos) return finish("failed");
-      }
-    }
+    if (watched[0].revents != 0 && !take_stdin(text)) return 4;  // the launcher is gone
     if (watched[1].revents != 0) {
       connections.push_back(accept4(listen_fd, nullptr, nullptr, SOCK_CLOEXEC));
       char name[256] = {};

@@ -164,11 +164,64 @@ TEST(CoordinatorTakesOver, ARankThatDoesNotComeBackIsLostThen) {
   world.silent = {2};
   world.run();
   world.pass(4s);
-  EXPECT_THAT(world.warnings, Contains(HasSubstr("rank 2: did not come back within 3 s")));
+  EXPECT_THAT(world.warnings, Contains(HasSubstr("rank 2: did not come back to the coordinator within 3 s")));
   world.run();
   ASSERT_TRUE(world.finished.has_value());
   EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
   EXPECT_EQ(world.coordinator().view().size(), 2U);
+}
+
+// It died with the coordinator.
+TEST(CoordinatorTakesOver, ARankWhoseProcessHasEndedIsNotWaitedFor) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 3) EXPECT_TRUE(world.deliver_one());
+  world.rank(2)->alive = false;
+  world.restart_coordinator();
+  world.run();
+  world.say_ended(2, SimulatedWorld::kPid + 1);  // an earlier one
+  world.run();
+  EXPECT_FALSE(world.finished.has_value());
+  world.say_ended(2);
+  EXPECT_THAT(world.warnings, Contains(HasSubstr("rank 2: its process has ended: signal 9 (Killed), and is lost")));
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.coordinator().view().size(), 2U);
+  EXPECT_EQ(world.recoveries, 1U);
+}
+
+// The last word of it comes before its connection's end.
+TEST(CoordinatorTakesOver, ARankThatCameBackAndEndedIsLostAtOnce) {
+  SimulatedWorld world = restarted_after_step(3, 3);
+  world.silent = {0, 1};
+  world.run();
+  world.rank(2)->alive = false;
+  world.say_ended(2);
+  EXPECT_THAT(world.warnings, Contains(HasSubstr("rank 2 is lost: its process has ended: signal 9 (Killed)")));
+  world.silent = {};
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.coordinator().view().size(), 2U);
+}
+
+// It is nothing that ended: another process has the number by now, and no coordinator was lost.
+TEST(CoordinatorTakesOver, TheEndOfAProcessConcernsNoOther) {
+  SimulatedWorld world = world_of(3, true, 1);
+  while (world.done() < 2) EXPECT_TRUE(world.deliver_one());
+  world.say_ended(1);
+  world.rank(2)->alive = false;
+  world.restart_coordinator();
+  world.start_rank(2);
+  world.silent = {0, 1};
+  world.run();
+  world.say_ended(2);
+  world.silent = {};
+  world.run();
+  ASSERT_TRUE(world.finished.has_value());
+  EXPECT_EQ(world.result_parameters, world.expected_parameters(kSteps));
+  EXPECT_EQ(world.coordinator().view().size(), 3U);
+  EXPECT_THAT(world.warnings, testing::Not(Contains(HasSubstr("its process has ended"))));
 }
 
 // It died with the coordinator, and the launcher has started it again: what it held others hold too.

@@ -30,7 +30,8 @@ Connection SimulatedWorld::start_rank(Rank number, bool shares_folder) {
   SimulatedRank& rank = ranks_[connection];
   rank.connection = connection;
   rank.number = number;
-  Member self{.rank = number, .host = "host-" + std::to_string(connection), .pid = 1, .shares_folder = shares_folder};
+  Member self{
+      .rank = number, .host = "host-" + std::to_string(connection), .pid = kPid, .shares_folder = shares_folder};
   rank.outbox.push_back(Join{std::move(self), ""});
   return connection;
 }
@@ -167,7 +168,7 @@ void SimulatedWorld::connect_anew(SimulatedRank rank) {
     return std::holds_alternative<Join>(message) || std::holds_alternative<Rejoin>(message);
   });
   const Member self{
-      .rank = rank.number, .incarnation = rank.incarnation, .host = "host-" + std::to_string(anew), .pid = 1};
+      .rank = rank.number, .incarnation = rank.incarnation, .host = "host-" + std::to_string(anew), .pid = kPid};
   if (rank.incarnation == 0) {
     rank.outbox = {Join{self}};
   } else {

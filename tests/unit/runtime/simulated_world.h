@@ -67,6 +67,11 @@ class SimulatedWorld {
   // The relay of these ranks dies: what was on its way is lost, and what is told to a rank until it is back.
   void lose_relay(const std::set<Rank>& numbers);
   const std::string& refusal_of(Connection connection) const { return ranks_.at(connection).refused; }
+  // The launcher says that this process, which was the rank's, has ended. Each rank's is number kPid.
+  static constexpr std::int64_t kPid = 1;
+  void say_ended(Rank rank, std::int64_t pid = kPid) {
+    apply(coordinator_->on_rank_ended(rank, pid, "signal 9 (Killed)", now_));
+  }
   void leave_out(Rank rank) { apply(coordinator_->on_left_out(rank, say("rank ", rank, " is left out"), now_)); }
   // Of host "b"; as a launcher does, it is said again to a coordinator that takes another's place.
   void drain(const std::set<Rank>& leaving);

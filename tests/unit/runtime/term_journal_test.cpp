@@ -84,15 +84,16 @@ boost::json::object term_of(const char* launch) {
 TEST(TermHistory, WhoIsThereIsKnownOfTheSameStartOnly) {
   TermHistory history;
   boost::json::object view = entry("view", 0), lost = entry("lost", 2);
-  view["members"] = boost::json::array{
-      {{"rank", 0}, {"incarnation", 1}}, {{"rank", 1}, {"incarnation", 4}}, {{"rank", 3}, {"incarnation", 2}}};
+  view["members"] = boost::json::array{{{"rank", 0}, {"incarnation", 1}},
+                                       {{"rank", 1}, {"incarnation", 4}, {"pid", 4711}},
+                                       {{"rank", 3}, {"incarnation", 2}}};
   lost["rank"] = 1;
   history.take(term_of("one"));
   history.take(view);
-  EXPECT_THAT(history.members, ElementsAre(Pair(0, 1), Pair(1, 4), Pair(3, 2)));
+  EXPECT_THAT(history.members, ElementsAre(Pair(0, Awaited{1, 0}), Pair(1, Awaited{4, 4711}), Pair(3, Awaited{2, 0})));
   history.take(lost);
   history.take(term_of("one"));
-  EXPECT_THAT(history.members, ElementsAre(Pair(0, 1), Pair(3, 2)));
+  EXPECT_THAT(history.members, ElementsAre(Pair(0, Awaited{1, 0}), Pair(3, Awaited{2, 0})));
   history.take(term_of("two"));
   EXPECT_THAT(history.members, IsEmpty());
   EXPECT_THAT(history.incarnations, ElementsAre(Pair(0, 1), Pair(1, 4), Pair(3, 2)));

@@ -68,6 +68,7 @@ void SimulatedCluster::launch() {
   finished_.reset();
   starts_.clear();
   left_out_.clear();
+  ended_.clear();
   drained_.clear();
   numbers_ = scenario_.ranks;
   start_coordinator();
@@ -82,6 +83,7 @@ void SimulatedCluster::start_coordinator() {
     coordinator_->obey([&](runtime::Coordinator& to, TimePoint now) { return to.on_drain({rank}, host, now); });
   }
   for (const runtime::Rank rank : left_out_) coordinator_->obey(leaving_out(rank));
+  for (const auto& [rank, pid] : ended_) coordinator_->obey(ending(rank, pid));
 }
 
 void SimulatedCluster::start_rank(runtime::Rank rank) {
@@ -124,6 +126,8 @@ void SimulatedCluster::rank_ended(SimulatedRank& rank) {
     clock_.at(network_.arrival(static_cast<Host>(rank.number()), static_cast<Host>(number)),
               [other = other, pid = rank.pid()] { other->run([other, pid] { other->lose_peer(pid); }); });
   }
+  ended_[rank.number()] = rank.pid();
+  control(ending(rank.number(), rank.pid()));
   const std::uint64_t starts = starts_[rank.number()];
   if (finished_ || !scenario_.ranks_return || drained_.contains(rank.number())) return;
   if (starts > 6) {
@@ -344,6 +348,12 @@ void SimulatedCluster::do_fault(const Fault& fault) {
 SimulatedCoordinator::Control SimulatedCluster::leaving_out(runtime::Rank rank) {
   return [rank](runtime::Coordinator& to, TimePoint now) {
     return to.on_left_out(rank, runtime::say("rank ", rank, " is left out"), now);
+  };
+}
+
+SimulatedCoordinator::Control SimulatedCluster::ending(runtime::Rank rank, std::int64_t pid) {
+  return [rank, pid](runtime::Coordinator& to, TimePoint now) {
+    return to.on_rank_ended(rank, pid, "signal 9 (Killed)", now);
   };
 }
 

@@ -86,6 +86,7 @@ class SimulatedCluster {
   void drain_host_of(runtime::Rank rank);
   void invite();
   static SimulatedCoordinator::Control leaving_out(runtime::Rank rank);
+  static SimulatedCoordinator::Control ending(runtime::Rank rank, std::int64_t pid);
   void control(SimulatedCoordinator::Control line);
   SimulatedRank* living(runtime::Rank rank);
   void check_end();
@@ -108,6 +109,7 @@ class SimulatedCluster {
   std::map<std::pair<std::int64_t, std::int64_t>, TimePoint> last_frame_;
   std::map<runtime::Rank, std::uint64_t> starts_;  // of this launch
   std::set<runtime::Rank> left_out_;               // likewise
+  std::map<runtime::Rank, std::int64_t> ended_;    // the last process that did, of each
   std::map<runtime::Rank, std::string> drained_;   // and of which host
   std::size_t numbers_ = 0;
   std::int64_t last_pid_ = 0;
