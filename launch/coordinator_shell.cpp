@@ -260,7 +260,8 @@ const runtime::FileServer& CoordinatorShell::file_server() {
   runtime::FileServerOptions options{.token = boot_.boot.token};
   options.rules = {.readable = {folder_ / "checkpoints", config.dataset_prepared_path},
                    .checkpoints = folder_ / "checkpoints",
-                   .result = folder_};
+                   .result = folder_,
+                   .traces = folder_ / "trace"};
   if (from != "auto" && from != "none") options.rules.readable.push_back(from);
   for (const runtime::Endpoint& endpoint : boot_.boot.coordinator) options.addresses.push_back(endpoint.address);
   file_server_ = std::make_unique<runtime::FileServer>(std::move(options));
@@ -328,8 +329,9 @@ void CoordinatorShell::finish(const runtime::Finished& effect) {
   exit_code_ = exit_code_of(effect.outcome);
   runtime::remove_folder_proofs(folder_);
   if (connected_.empty()) return io_.stop();
-  // What was told last still goes out; the ranks close their ends when they have heard it.
-  ticks_.expires_after(std::chrono::seconds(3));
+  // What was told last still goes out; the ranks close their ends when they have heard it, and sent their traces.
+  const bool are_traces_sent = boot_.boot.trace && file_server_ != nullptr;
+  ticks_.expires_after(are_traces_sent ? std::chrono::seconds(60) : std::chrono::seconds(3));
   ticks_.async_wait([this](const boost::system::error_code&) { io_.stop(); });
 }
 

@@ -36,11 +36,12 @@ enum class Failpoint {
   kShard,       // rank: the shard is on the disk, nobody knows
   kRecovery,    // rank: before it answers a fence; coordinator: before it tells one
   kMove,        // rank: before it copies state in a new view
+  kCopy,        // rank: of a checkpoint that it copies to its host the manifest is there
   kEnd,         // rank: the result is written, not verified; coordinator, launcher: before they say so
 };
-inline constexpr std::array<std::string_view, 17> kPhaseNames{
+inline constexpr std::array<std::string_view, 18> kPhaseNames{
     "start", "join",   "load",     "data",       "forward", "backward", "exchange", "prepared", "committed",
-    "apply", "gather", "evaluate", "checkpoint", "shard",   "recovery", "move",     "end"};
+    "apply", "gather", "evaluate", "checkpoint", "shard",   "recovery", "move",     "copy",     "end"};
 
 class Failpoints {
  public:

@@ -16,15 +16,14 @@ namespace {
 
 // The server may flush gigabytes to its disk before it answers.
 constexpr std::chrono::minutes kSilence{10};
-constexpr std::chrono::seconds kConnect{10};
 
 }  // namespace
 
-FileClient::FileClient(std::vector<Endpoint> servers, std::string token)
+FileClient::FileClient(std::vector<Endpoint> servers, std::string token, std::chrono::milliseconds patience)
     : connection_({.endpoints = std::move(servers),
                    .token = std::move(token),
                    .limits = kFileChannelLimits,
-                   .connect_deadline = kConnect,
+                   .connect_deadline = patience,
                    .silence_limit = kSilence}) {}
 
 FileAnswer FileClient::ask(const MemberMessage& request) {
@@ -51,12 +50,13 @@ void FileClient::fetch(const std::string& path, const std::filesystem::path& to,
   file.commit();
 }
 
-void FileClient::store(const std::filesystem::path& from, const std::string& path) {
+void FileClient::store(const std::filesystem::path& from, const std::string& path, const std::function<void()>& check) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(from.c_str(), "rbe"), &std::fclose);
   if (file == nullptr) throw RunError(from.string() + ": " + std::strerror(errno));
   FileUpload upload(*this, path);
   std::array<std::byte, 1 << 16> block;
   while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get())) {
+    check();
     upload.write(std::span(block).first(got));
   }
   if (std::ferror(file.get()) != 0) throw RunError(from.string() + ": cannot be read");

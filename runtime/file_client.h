@@ -1,6 +1,7 @@
 // A rank's way to the run's files where it does not see the run's folder: file_server.h. Blocks; used by one thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -15,15 +16,17 @@ namespace cadre::runtime {
 
 class FileClient {
  public:
-  FileClient(std::vector<Endpoint> servers, std::string token);
+  // `patience`: until a server answers.
+  FileClient(std::vector<Endpoint> servers, std::string token, std::chrono::milliseconds patience);
 
   // Copies the launch node's file to `to`, which must be below a folder that is there. RunError: it is not to be had,
   // the local disk refuses, the connection is lost. `check` is called before each piece and may throw.
   void fetch(
       const std::string& path, const std::filesystem::path& to, const std::function<void()>& check = [] {});
 
-  // Copies a file of this host to the launch node.
-  void store(const std::filesystem::path& from, const std::string& path);
+  // Copies a file of this host to the launch node; `check` as above.
+  void store(
+      const std::filesystem::path& from, const std::string& path, const std::function<void()>& check = [] {});
 
  private:
   friend class FileUpload;

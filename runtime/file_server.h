@@ -1,5 +1,5 @@
 // The run's files for ranks that do not see its folder: on the launch node, beside the coordinator. They read the
-// prepared data and checkpoints, and write the shards of a checkpoint and the result.
+// prepared data and checkpoints, and write the shards of a checkpoint, the result and their traces.
 //
 // Request and answer, piece by piece: nobody holds more than a piece of a file for each connection, a slow disk or a
 // slow network holds its sender up, and what goes between checkpoints and votes never waits for a file. A file that is
@@ -31,6 +31,7 @@ struct FileRules {
   std::vector<std::filesystem::path> readable = {};  // folders, with all that is below
   std::filesystem::path checkpoints = {};            // shards are written into staging folders in it
   std::filesystem::path result = {};                 // files are written into it, but not over the run's own records
+  std::filesystem::path traces = {};                 // ranks' traces are written into it
 };
 // Why `path` is none of them; empty: it may be.
 std::string problem_with_reading(const FileRules& rules, const std::filesystem::path& path);

@@ -12,26 +12,13 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/cut_files.h"
+#include "runtime/descriptor.h"
 #include "runtime/error.h"
 
 namespace cadre::runtime {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Descriptor {
- public:
-  explicit Descriptor(int file) : file_(file) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (file_ >= 0) ::close(file_);
-  }
-  int get() const { return file_; }
-
- private:
-  int file_;
-};
 
 [[noreturn]] void cannot_read(const fs::path& path, int error) {
   throw UserError(say(path.string(), ": cannot be read: ", std::strerror(error)));

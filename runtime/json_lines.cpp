@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/descriptor.h"
 #include "runtime/error.h"
 #include "runtime/json_print.h"
 
@@ -23,21 +24,6 @@ constexpr std::size_t kBlockBytes = 64 * 1024;
 std::string reason() {
   return std::strerror(errno);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
 
 // pread that goes on after signals and short reads; fewer bytes than asked only at the end of the file.
 std::size_t read_at(int file, std::uint64_t offset, char* into, std::size_t bytes) {

@@ -4,8 +4,8 @@ A record: {"suite", "name", "outcome": "passed" | "failed" | "skipped", "reason"
 
   report.py unittest RECORDS SUITE FOLDER [JOBS]  runs FOLDER's test_*.py, as many files at a time, and appends a record
                                               a test
-  report.py gtest RECORDS SUITE JOBS KIND PROGRAM...  runs GoogleTest programs, as many at a time, and appends a record a
-                                              test; its name tells the KIND of build: "asan", "tsan", or "" for none
+  report.py gtest RECORDS SUITE JOBS KIND PROGRAM...  runs GoogleTest programs, in parts, as many at a time, and appends a
+                                              record a test; its name tells the KIND of build: "asan", "tsan", or "" for none
   report.py add RECORDS SUITE NAME OUTCOME [REASON]
   report.py summary RECORDS                   prints each skipped and each failed test, then the counts; 1 if one failed
 """
@@ -143,9 +143,10 @@ def run_files(records, folder, pattern):
 class GtestProgram:
     """GoogleTest reports at its end; of a program that crashes, its output says which test it was in."""
 
-    def __init__(self, records, path, kind):
+    def __init__(self, records, path, kind, shard=0, shards=1):
         self.records = records
         self.path = path
+        self.environment = {**os.environ, "GTEST_SHARD_INDEX": str(shard), "GTEST_TOTAL_SHARDS": str(shards)}
         self.suffix = f" ({kind})" if kind else ""
         self.name = os.path.basename(path) + self.suffix
         self.test = "an unknown place"  # that it is in
@@ -158,7 +159,7 @@ class GtestProgram:
         with tempfile.TemporaryDirectory() as scratch:
             result = os.path.join(scratch, "result.xml")
             with subprocess.Popen([self.path, f"--gtest_output=xml:{result}"], stdout=subprocess.PIPE, text=True,
-                                  errors="replace") as self.process:
+                                  errors="replace", env=self.environment) as self.process:
                 for line in self.process.stdout:
                     if line.startswith("[ RUN      ] "):
                         self.test = line[13:].strip()
@@ -197,7 +198,9 @@ class GtestProgram:
 
 
 def run_gtest(records, paths, kind, jobs):
-    programs = [GtestProgram(records, path, kind) for path in paths]
+    # In as many parts as run at a time, so that none is left alone at the end.
+    programs = [GtestProgram(records, path, kind, part, jobs) for path in paths
+                for part in range(jobs if os.path.exists(path) else 1)]
 
     def cut_off(*_):
         for program in programs:

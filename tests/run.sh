@@ -100,7 +100,8 @@ unit() {
       record unit "build-$sanitizer" failed "it does not build"
       continue
     fi
-    limited 900 unit "build-$sanitizer" .venv/bin/python tests/report.py gtest "$records" unit "$jobs" $sanitizer \
+    # A simulation has one thread and asks for no memory that it does not know: a few courses are enough here.
+    limited 900 unit "build-$sanitizer" env CADRE_SIMULATION_RUNS=200 .venv/bin/python tests/report.py gtest "$records" unit "$jobs" $sanitizer \
       "build-$sanitizer/runtime_tests" "build-$sanitizer/comm_tests"
   done
   limited 300 unit tests/checks .venv/bin/python tests/report.py unittest "$records" unit tests/checks

@@ -114,7 +114,7 @@ class Report(unittest.TestCase):
         program = self.folder / "program"
         program.write_text("#!/bin/sh\necho '[ RUN      ] A.Two'\necho begun\nexec sleep 1000\n")
         program.chmod(0o755)
-        with subprocess.Popen([sys.executable, "-u", REPORT, "gtest", self.records, "unit", "2", "", program, program.with_name("none")],
+        with subprocess.Popen([sys.executable, "-u", REPORT, "gtest", self.records, "unit", "1", "", program, program.with_name("none")],
                               stdout=subprocess.PIPE, text=True) as running:
             self.assertEqual("program: begun\n", running.stdout.readline())
             running.terminate()

@@ -51,13 +51,14 @@ class Training(unittest.TestCase):
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["a", "b"]))
 
-    def start(self, config, hosts, hides=None):
-        """`hosts`: ranks by name."""
+    def start(self, config, hosts, hides=None, words=(), environment=None):
+        """`hosts`: ranks by name; `words`: more of the command."""
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(folder, hides))}
         with mock.patch.dict(program.ENVIRONMENT, agent):
             return self.enterContext(Live("train", config, "--hosts", ",".join(
-                f"{self.hosts.address(name)}:{ranks}" for name, ranks in hosts.items())))
+                f"{self.hosts.address(name)}:{ranks}" for name, ranks in hosts.items()), *words,
+                environment=environment))
 
     def wait_for_step(self, live, step):
         self.assertTrue(live.wait_for_line(rf"step {step}/"), live.lines)

@@ -93,6 +93,7 @@ class Disturbed:
         self.starts = 0
         self.said = ""
         self.fired = set()
+        self.asked = []  # (fault, the command that asks)
         self.is_mounted = False
         self.hosts = Hosts(["a", "b"]) if ":" in scenario.layout else None
 
@@ -129,6 +130,8 @@ class Disturbed:
 
     def environment(self):
         inside = [f"{fault.when}/{fault.who}={action_of(fault.what)}" for fault in self.scenario.faults if fault.is_inside]
+        if any(fault.is_asked for fault in self.scenario.faults):
+            inside.append("committed@*/coordinator=slow:400")  # else the run would be over before
         points = {"CADRE_FAILPOINTS": ";".join([f"marks={self.marks}", *inside])} if inside else {}
         agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(self.marks.parent))} if self.hosts else {}
         return {**ENVIRONMENT, **dict([self.mark.split("=")]), **points, **agent}
@@ -180,10 +183,13 @@ class Disturbed:
         if self.outside:
             done = self.committed()
             for fault in [fault for fault in self.outside if fault.when.startswith("commit ")]:
-                if int(fault.when.split()[1]) <= done and (fault.who != "checkpoint" or self.checkpoints()):
+                if int(fault.when.split()[1]) <= done and self.may_hit(fault):
                     self.outside.remove(fault)
-                    self.fired.add(fault)
-                    self.hit(fault)
+                    if fault.is_asked:
+                        self.ask(fault)
+                    else:
+                        self.fired.add(fault)
+                        self.hit(fault)
 
     def goes_on(self, pid, what):
         self.continues.append((time.monotonic() + (LONG if what == "stop" else SHORT), functools.partial(send, pid, signal.SIGCONT)))
@@ -226,6 +232,12 @@ class Disturbed:
             return [mpirun, *(pid for pid, of in self.ranks().values() if of == island)]
         return [self.ranks()[int(who)][0]] if int(who) in self.ranks() else []
 
+    def may_hit(self, fault):
+        """What it is for is there, and what was asked of this host before is answered."""
+        if fault.who == "checkpoint":
+            return bool(self.checkpoints())
+        return not any(process.poll() is None for asked, process in self.asked if fault.is_asked and asked.who == fault.who)
+
     def hit(self, fault):
         if fault.who == "checkpoint":
             return damage(self.checkpoints()[-1], fault.what)
@@ -245,6 +257,16 @@ class Disturbed:
             for pid in pids:
                 send(pid, signal.SIGSTOP)
                 self.goes_on(pid, fault.what)
+
+    def ask(self, fault):
+        """It has come about when this was answered so."""
+        words = ["--ranks", "1"]
+        if fault.who.startswith("island "):
+            words = [("localhost", socket.gethostname())[int(fault.who.split()[1])]]
+        with open(self.arena.folder / f"{self.run.name}.txt", "ab") as out:
+            self.asked.append((fault, subprocess.Popen([str(CADRE), fault.what, str(self.run), *words],
+                                                       stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                                       env=self.environment())))
 
     def disconnect(self, name, what):
         hosts = self.hosts
@@ -285,6 +307,7 @@ class Disturbed:
     # ---- what it leaves
 
     def judge(self):
+        self.fired |= {fault for fault, process in self.asked if process.wait() == 0}
         missing = [str(fault) for fault in self.scenario.faults
                    if fault not in self.fired and fault.what != "small"]
         verified = cadre("verify", self.run)
@@ -309,8 +332,8 @@ class Disturbed:
         return sum(int(match.group(1)) for match in found if match)
 
     def needs_no_rollback(self):
-        return (len(self.scenario.faults) == 1 and self.scenario.faults[0].who.isdigit() and self.starts == 1
-                and self.scenario.shape not in ("one copy", "early"))
+        return (len(self.scenario.faults) == 1 and self.starts == 1
+                and (self.scenario.faults[0].who.isdigit() or self.scenario.faults[0].is_asked) and self.scenario.shape not in ("one copy", "early"))
 
     def power_off(self):
         for number in (signal.SIGSTOP, signal.SIGKILL):

@@ -19,12 +19,13 @@ STEP_OF = {"start": "*", "join": "*", "data": "*", "load": "*", "evaluate": 3, "
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """`who`: a rank's number, `coordinator`, `launcher`, `island N`, `all`, `disk`.
-    of two hosts `host a` and `host b`.
-    `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `freeze` (for good), `blink` (shorter), `slow` (stopped for half
-    of the time, to the end), `pause`, `error`; of a disk `small`; of a checkpoint or journal `flip` and `tear`; of a host
-    `cut`, `gap` (it comes back), `mute` (what it sends to the coordinator is lost, it still hears), `apart` (the hosts do
-    not reach each other, and both the coordinator), `narrow` (its line carries 20 megabits a second).
+    """`who`: a rank's number, `coordinator`, `launcher`, `island N`, `all`, `disk`; of two hosts `host a` and `host b`;
+    `a rank more`.
+    `what`: `kill`; `stop` (longer than the limit of silence, then it goes on), `freeze` (for good), `blink` (shorter),
+    `slow` (stopped for half of the time, to the end), `pause`, `error`; of a disk `small`; of a checkpoint or journal
+    `flip` and `tear`; of a host `cut`, `gap` (it comes back), `mute` (what it sends to the coordinator is lost, it still
+    hears), `apart` (the hosts do not reach each other, and both the coordinator), `narrow` (its line carries 20 megabits
+    a second). And what is no fault, but asked for: of an island's host `drain` and `join`, `join` of a rank more.
     `when`: PHASE@STEP is hit exactly, by a failpoint in the process; `commit STEP` from outside, when that is journaled."""
 
     who: str
@@ -42,6 +43,10 @@ class Fault:
     @property
     def is_early(self):
         return self.phase in BEFORE_THE_FIRST_VIEW
+
+    @property
+    def is_asked(self):
+        return self.what in ("drain", "join")
 
     def __str__(self):
         return f"{self.what} {self.who} at {self.when}"
@@ -135,6 +140,30 @@ def islands():
     yield scenario("lora", Fault("island 1", "kill", "commit 3"), Fault("coordinator", "kill", at("recovery")), layout="2+1")
 
 
+def changes():
+    """Hosts are emptied and come back, ranks are added, and others suffer meanwhile."""
+    drain, back = Fault("island 0", "drain", "commit 1"), Fault("island 0", "join", "commit 2")
+    more = Fault("a rank more", "join", "commit 1")
+    yield scenario("lora", drain, layout="2+1")
+    yield scenario("full", drain, layout="2+2")
+    yield scenario("rounds", drain, back, layout="2+1")
+    yield scenario("one copy", drain, back, layout="2+1")
+    yield scenario("early", more)
+    yield scenario("full", more, layout="1")
+    # The one that leaves, the one that stays, the coordinator.
+    for who in ("0", "2", "coordinator"):
+        yield scenario("lora", drain, Fault(who, "kill", "commit 1"), layout="2+2")
+    yield scenario("full", drain, Fault("2", "kill", at("gather", 2)), layout="2+1")
+    yield scenario("rounds", drain, Fault("coordinator", "kill", at("committed", 2)), layout="2+2")
+    yield scenario("lora", drain, Fault("0", "stop", "commit 1"), layout="2+1")
+    yield scenario("lora", drain, back, Fault("coordinator", "kill", "commit 5"), layout="2+1")
+    yield scenario("full", drain, back, Fault("1", "kill", at("move", "*")), layout="2+1")
+    for who in ("0", "coordinator"):
+        yield scenario("lora", more, Fault(who, "kill", "commit 1"))
+    yield scenario("full", more, Fault("3", "blink", at("move", "*")))
+    yield scenario("lora", more, Fault("3", "kill", at("load", "*")))
+
+
 def disks():
     yield scenario("lora", Fault("disk", "small", "start"))
     yield scenario("full", Fault("disk", "small", "start"), Fault("1", "kill", at("gather")))
@@ -163,6 +192,7 @@ def fixed():
         moves = any(fault.phase == "move" for fault in faults)
         yield scenario(shapes[number % (3 if moves else len(shapes))], *faults)
     yield from islands()
+    yield from changes()
     yield from disks()
     yield from networks()
 
@@ -175,6 +205,16 @@ def drawn(seed, number):
     shape = source.choice(("lora", "lora", "full", "full", "rounds", "early", "one copy"))
     faults = []
     for _ in range(source.choice((1, 1, 2, 2, 3))):
+        if source.random() < 0.15:
+            what = source.choice(("drain", "join"))
+            if what == "drain" and "+" in layout:  # the other host is this machine, whose name all ranks say
+                step = source.randint(1, 5)
+                faults.append(Fault("island 0", "drain", f"commit {step}"))
+                if source.random() < 0.5:
+                    faults.append(Fault("island 0", "join", f"commit {step + 1}"))
+            else:
+                faults.append(Fault("a rank more", "join", f"commit {source.randint(1, 5)}"))
+            continue
         who = source.choice([*map(str, range(ranks))] * 2 + ["coordinator", "coordinator", "launcher"])
         if source.random() < 0.3:
             what = source.choice(("kill", "kill", "blink", "slow"))

@@ -1,8 +1,14 @@
 #include "trainer/run/run_files.h"
 
+#include <chrono>
+#include <span>
+#include <thread>
 #include <utility>
 
+#include "runtime/authentication.h"
 #include "runtime/error.h"
+#include "runtime/failpoints.h"
+#include "runtime/hex.h"
 #include "runtime/shared_folder.h"
 #include "trainer/data/prepared_cache.h"
 
@@ -20,13 +26,31 @@ void require_room(const fs::path& folder, std::uint64_t bytes) {
                                        "run's folder"));
 }
 
+fs::path temporary_folder() {
+  std::error_code ignored;
+  fs::path folder = fs::temp_directory_path(ignored);
+  return folder.empty() ? "/tmp" : folder;
+}
+
+// Its manifest, then all that this names, to `folder`.
+void fetch_checkpoint(runtime::FileClient& client, const fs::path& checkpoint, const fs::path& folder,
+                      const std::function<void()>& check) {
+  fs::create_directories(folder);
+  client.fetch((checkpoint / runtime::kManifestName).string(), folder / runtime::kManifestName, check);
+  const runtime::Manifest manifest = runtime::read_manifest(folder);
+  std::uint64_t bytes = 0;
+  for (const runtime::Shard& shard : manifest.shards) bytes += shard.bytes;
+  require_room(folder, bytes);
+  runtime::reach(runtime::Failpoint::kCopy, manifest.step);
+  for (const runtime::Shard& shard : manifest.shards) {
+    client.fetch((checkpoint / shard.file).string(), folder / shard.file, check);
+  }
+}
+
 }  // namespace
 
 std::filesystem::path scratch_stem() {
-  std::error_code ignored;
-  fs::path parent = fs::temp_directory_path(ignored);
-  if (parent.empty()) parent = "/tmp";
-  return parent / "cadre-rank";
+  return temporary_folder() / "cadre-rank";
 }
 
 RunFiles::RunFiles(fs::path folder, std::string token) : folder_(std::move(folder)), token_(std::move(token)) {}
@@ -48,30 +72,45 @@ bool RunFiles::are_shared() const {
   return are_shared_;
 }
 
-std::unique_ptr<runtime::FileClient> RunFiles::connect() const {
+std::unique_ptr<runtime::FileClient> RunFiles::connect(std::chrono::milliseconds patience) const {
   const std::lock_guard lock(mutex_);
-  return std::make_unique<runtime::FileClient>(servers_, token_);
+  return std::make_unique<runtime::FileClient>(servers_, token_, patience);
+}
+
+void RunFiles::connected(const std::function<void(runtime::FileClient&)>& work,
+                         const std::function<void()>& check) const {
+  constexpr std::chrono::milliseconds kPatience{1000}, kPause{200};
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  for (;;) {
+    check();
+    try {
+      return work(*connect(kPatience));
+    } catch (const runtime::ControlLost&) {
+      if (std::chrono::steady_clock::now() > until) throw;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+fs::path RunFiles::place_of_copies(const std::string& what) const {
+  const runtime::Key name = runtime::hmac_sha256(token_, "copies of " + what);
+  return temporary_folder() / ("cadre-copies-" + runtime::hex_of(std::span(name).first(16)));
 }
 
 CheckpointHere::CheckpointHere(const RunFiles& files, const fs::path& checkpoint, const std::function<void()>& check)
     : folder_(checkpoint) {
-  if (files.are_shared()) {
-    manifest_ = runtime::read_manifest(folder_);
-    return;
+  if (!files.are_shared()) {
+    const fs::path name = checkpoint.filename();  // what is wrong with it is told under its name
+    const auto make = [&](const fs::path& copies) {
+      const auto fetch = [&](runtime::FileClient& client) {
+        fetch_checkpoint(client, checkpoint, copies / name, check);
+      };
+      files.connected(fetch, check);
+    };
+    copy_.emplace(files.place_of_copies(checkpoint.string()), make, check);
+    folder_ = copy_->folder() / name;
   }
-  const auto client = files.connect();
-  scratch_.emplace(scratch_stem());
-  folder_ = scratch_->path() / checkpoint.filename();
-  std::error_code error;
-  if (!fs::create_directory(folder_, error)) throw runtime::RunError(folder_.string() + ": " + error.message());
-  client->fetch((checkpoint / runtime::kManifestName).string(), folder_ / runtime::kManifestName, check);
   manifest_ = runtime::read_manifest(folder_);
-  std::uint64_t bytes = 0;
-  for (const runtime::Shard& shard : manifest_.shards) bytes += shard.bytes;
-  require_room(folder_, bytes);
-  for (const runtime::Shard& shard : manifest_.shards) {
-    client->fetch((checkpoint / shard.file).string(), folder_ / shard.file, check);
-  }
 }
 
 runtime::Shard write_shard(const RunFiles& files, const fs::path& folder, const std::string& name,
@@ -88,11 +127,15 @@ std::optional<data::Prepared> fetch_prepared(const RunFiles& files, const fs::pa
                                              std::string& problem) {
   try {
     if (key.empty()) throw runtime::RunError("it was not kept");
-    const runtime::ScratchFolder scratch(scratch_stem());
-    const fs::path copy = data::prepared_file(scratch.path(), key);
-    fs::create_directories(copy.parent_path());
-    files.connect()->fetch(data::prepared_file(folder, key).string(), copy);
-    return data::load_prepared(scratch.path(), key, problem);
+    const runtime::SharedCopy copies(
+        files.place_of_copies(key),
+        [&](const fs::path& here) {
+          const fs::path copy = data::prepared_file(here, key);
+          fs::create_directories(copy.parent_path());
+          files.connect()->fetch(data::prepared_file(folder, key).string(), copy);
+        },
+        [] {});
+    return data::load_prepared(copies.folder(), key, problem);
   } catch (const std::runtime_error& error) {
     problem = error.what();
     return std::nullopt;

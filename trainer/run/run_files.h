@@ -2,6 +2,7 @@
 // else through the launch node's file server, with copies in a folder of this host that last as long as they are read.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -13,13 +14,13 @@
 #include "runtime/checkpoint_store.h"
 #include "runtime/file_client.h"
 #include "runtime/messages.h"
-#include "runtime/scratch_folder.h"
+#include "runtime/shared_copy.h"
 #include "trainer/data/dataset.h"
 #include "trainer/run/state_shards.h"
 
 namespace cadre::run {
 
-// Of folders of this host that hold copies: where the system keeps what is temporary.
+// Of folders of this host that hold what is on its way to the launch node: where the system keeps what is temporary.
 std::filesystem::path scratch_stem();
 
 class RunFiles {
@@ -32,7 +33,12 @@ class RunFiles {
   bool are_shared() const;
 
   // Where they are not shared. A connection for one thread; RunError when there is no way to the launch node.
-  std::unique_ptr<runtime::FileClient> connect() const;
+  std::unique_ptr<runtime::FileClient> connect(std::chrono::milliseconds patience = std::chrono::seconds(10)) const;
+  // `work` with a connection; when it is lost again with another one, up to a minute. With a coordinator its file
+  // server is gone, and what the next one says interrupts: `check` is called meanwhile, and may throw.
+  void connected(const std::function<void(runtime::FileClient&)>& work, const std::function<void()>& check) const;
+  // For the copies of `what` that all ranks of this host read.
+  std::filesystem::path place_of_copies(const std::string& what) const;
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -44,7 +50,7 @@ class RunFiles {
   std::vector<runtime::Endpoint> servers_;
 };
 
-// A checkpoint that this rank can read: the one in the run's folder, or a copy of it.
+// A checkpoint that this rank can read: the one in the run's folder, or this host's copy of it.
 class CheckpointHere {
  public:
   // UserError: no usable manifest. RunError: it is not to be had, or there is no room for the copy. `check` is called
@@ -54,7 +60,7 @@ class CheckpointHere {
   const runtime::Manifest& manifest() const { return manifest_; }
 
  private:
-  std::optional<runtime::ScratchFolder> scratch_;
+  std::optional<runtime::SharedCopy> copy_;
   std::filesystem::path folder_;
   runtime::Manifest manifest_;
 };

@@ -25,9 +25,9 @@ Trace::Trace(const std::filesystem::path& folder, runtime::Rank rank, std::uint3
   std::filesystem::create_directories(folder, ignored);
   std::string name = runtime::say("rank-", rank);
   if (incarnation > 1) name += runtime::say(".", incarnation);
-  const std::filesystem::path path = folder / (name + ".json");
-  file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file_ < 0) throw runtime::UserError("--trace: " + path.string() + ": " + std::strerror(errno));
+  path_ = folder / (name + ".json");
+  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file_ < 0) throw runtime::UserError("--trace: " + path_.string() + ": " + std::strerror(errno));
   write("[\n" + begin_of_event("process_name") +
         runtime::say(",\"ph\":\"M\",\"args\":{\"name\":\"rank ", rank, "\"}}"));
 }

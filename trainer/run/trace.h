@@ -21,6 +21,8 @@ class Trace {
   Trace& operator=(const Trace&) = delete;
   ~Trace();
 
+  const std::filesystem::path& path() const { return path_; }
+
  private:
   friend class Span;
   using Clock = std::chrono::steady_clock;
@@ -28,6 +30,7 @@ class Trace {
   void write(const std::string& text) noexcept;
   std::string begin_of_event(const char* name) const;
 
+  std::filesystem::path path_;
   int file_ = -1;
   runtime::Rank rank_ = 0;
   // Traces of several hosts are laid side by side by the time of day.

@@ -1,6 +1,7 @@
 #include "trainer/run/worker.h"
 
 #include <algorithm>
+#include <iostream>
 
 #include "runtime/checkpoint_store.h"
 #include "runtime/error.h"
@@ -61,6 +62,7 @@ void Worker::run() {
     if (runtime::is_urgent(message)) interruption_.lower();
     attempt([&] { goes_on = obey(message); });
   }
+  send_trace();
 }
 
 // What fails is told to the coordinator, which decides what becomes of the run.
@@ -88,12 +90,21 @@ runtime::CoordinatorMessage Worker::next_message() {
 }
 
 void Worker::begin_trace() {
-  if (!files_.are_shared()) {
-    return tell(runtime::Note{
-        .warning = true,
-        .text = runtime::say("--trace: this host does not see ", files_.folder().string(), ": no trace of this rank")});
+  if (!files_.are_shared()) trace_scratch_.emplace(scratch_stem());
+  const std::filesystem::path folder = trace_scratch_ ? trace_scratch_->path() : files_.folder() / "trace";
+  trace_ = std::make_unique<Trace>(folder, options_.self.rank, options_.self.incarnation);
+}
+
+void Worker::send_trace() {
+  if (!trace_scratch_) return;
+  const std::filesystem::path path = trace_->path();
+  step_.reset();
+  trace_.reset();
+  try {
+    files_.connect()->store(path, (files_.folder() / "trace" / path.filename()).string());
+  } catch (const runtime::RunError& error) {  // the run is over, and nobody else is there to hear it
+    std::cerr << "--trace: not sent to the launch node: " << error.what() << std::endl;
   }
-  trace_ = std::make_unique<Trace>(files_.folder() / "trace", options_.self.rank, options_.self.incarnation);
 }
 
 std::optional<data::Prepared> Worker::prepared_elsewhere() {
@@ -364,9 +375,11 @@ void Worker::write_the_result(const runtime::Order& order) {
   reach(Failpoint::kEnd, order.step);
   verify_result(folder, state_->base, state_->held_rows(), decoder, on_progress);
   if (scratch) {
-    const auto client = files_.connect();
+    const auto check = [this] { interruption_.check(); };
     for (const auto& [name, hash] : answer.sha256) {
-      client->store(folder / name, (files_.folder() / name).string());
+      files_.connected(
+          [&](runtime::FileClient& client) { client.store(folder / name, (files_.folder() / name).string(), check); },
+          check);
       progressed();
     }
   }

@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.h"
 #include "runtime/control_client.h"
 #include "runtime/messages.h"
+#include "runtime/scratch_folder.h"
 #include "trainer/run/checkpoint_writer.h"
 #include "trainer/run/interruption.h"
 #include "trainer/run/move_state.h"
@@ -46,6 +48,8 @@ class Worker {
   void attempt(const std::function<void()>& work);
   void load();
   void begin_trace();
+  // Of a rank that does not share the run's folder, to the launch node.
+  void send_trace();
   std::optional<data::Prepared> prepared_elsewhere();
   void take_name(const runtime::Welcome& welcome);
   // Should the connection be lost, the next coordinator hears this.
@@ -79,6 +83,7 @@ class Worker {
   Interruption interruption_;
   std::unique_ptr<RankState> state_;
   std::unique_ptr<comm::Transport> transport_;
+  std::optional<runtime::ScratchFolder> trace_scratch_;
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Place> place_;

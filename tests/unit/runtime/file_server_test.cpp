@@ -55,7 +55,7 @@ class FileServing : public ::testing::Test {
                                                 .checkpoints = run_ / "checkpoints",
                                                 .result = run_}});
   }
-  FileClient client() const { return {server_->endpoints(), kToken}; }
+  FileClient client() const { return {server_->endpoints(), kToken, std::chrono::seconds(10)}; }
 
   template <typename Do>
   static std::string problem_of(Do action) {
@@ -196,7 +196,8 @@ TEST_F(HostileFileServing, WhoAsksForSomethingElseIsClosed) {
 TEST(FileRules, NameWhatMayBeReadAndWritten) {
   const FileRules rules{.readable = {"out/checkpoints", "/cache/", "../old/step-00000004"},
                         .checkpoints = "out/checkpoints",
-                        .result = "out"};
+                        .result = "out",
+                        .traces = "out/trace"};
   for (const char* path : {"out/checkpoints/step-00000001/manifest.json", "/cache/ab/rows.safetensors",
                            "../old/step-00000004/manifest.json"}) {
     EXPECT_EQ(problem_with_reading(rules, path), "");
@@ -205,13 +206,14 @@ TEST(FileRules, NameWhatMayBeReadAndWritten) {
                            "/cache/../etc/passwd", "out/checkpoints/./x", "out/checkpointsx/y", "/cachex/y"}) {
     EXPECT_NE(problem_with_reading(rules, path), "") << path;
   }
-  for (const char* path :
-       {"out/checkpoints/.staging-step-00000001.0.3/state.safetensors", "out/adapter_model.safetensors"}) {
+  for (const char* path : {"out/checkpoints/.staging-step-00000001.0.3/state.safetensors",
+                           "out/adapter_model.safetensors", "out/trace/rank-3.json", "out/trace/rank-3.2.json"}) {
     EXPECT_EQ(problem_with_writing(rules, path), "");
   }
   for (const char* path :
        {"", "out/run.json", "out/journal.jsonl", "out/journal.term-00000001.jsonl", "out/.lock", "out/logs/x",
-        "/etc/passwd", "out/checkpoints/step-00000001/state.safetensors", "out/checkpoints/.staging-step-00000001/x",
+        "out/trace/x", "out/trace/a/rank-3.json", "out/trace/../rank-3.json", "/etc/passwd",
+        "out/checkpoints/step-00000001/state.safetensors", "out/checkpoints/.staging-step-00000001/x",
         "out/checkpoints/.staging-step-00000001.0/x", "out/checkpoints/.staging-step-00000001.0.3x/x",
         "out/checkpoints/.staging-step-00000001.0.3/.x", "out/checkpoints/.staging-step-00000001.0.3/../../x",
         "out/checkpoints/.removed-step-00000001/x", "/cache/ab/rows.safetensors"}) {
