@@ -36,7 +36,9 @@ LostRanks::LostRanks(boost::asio::io_context& io, const Limits& limits, RunLogs&
 
 void LostRanks::started(const std::string& host, std::uint32_t rank, pid_t pid) {
   absences_.started(rank, Clock::now());
-  if (host.empty() && pid > 0) processes_[rank] = Descriptor(pidfd_open(pid, 0));
+  if (!host.empty() || pid <= 0) return;
+  processes_[rank] = Descriptor(pidfd_open(pid, 0));
+  if (!processes_[rank]) processes_.erase(rank);
 }
 
 void LostRanks::ended(std::uint32_t rank) {

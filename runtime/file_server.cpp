@@ -28,6 +28,7 @@ constexpr std::string_view kTermJournals = "journal.term-";
 
 // The names that lead from `folder` to `path`, both as they are written; none: it is not below. No name goes back up.
 std::vector<std::string> way_to(const fs::path& path, const fs::path& folder) {
+  if (folder.empty()) return {};
   auto [above, left] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
   if (above != folder.end() && above->empty()) ++above;  // a folder's name may end in a slash
   if (above != folder.end()) return {};

@@ -91,8 +91,11 @@ class TwoHostsTest(unittest.TestCase):
         victim, = (pid for pid, words in marked(run.mark).items()
                    if words.startswith("mpirun ") and self.hosts.address("b") in words)
         os.kill(victim, signal.SIGKILL)
-        while run.wait_for("heard")["heard"].get("control") != "island_ended":
-            pass
+        ended = set()
+        while ended != {line["rank"] for line in run.said("joined") if line["host"] == "b"}:
+            heard = run.wait_for("heard")["heard"]
+            self.assertEqual(heard["control"], "rank_ended")
+            ended.add(heard["rank"])
         for line in run.said("joined"):
             if line["host"] == "a":
                 os.kill(line["pid"], 0)

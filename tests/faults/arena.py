@@ -307,7 +307,7 @@ class Disturbed:
     # ---- what it leaves
 
     def judge(self):
-        self.fired |= {fault for fault, process in self.asked if process.wait() == 0}
+        self.fired |= {fault for fault, process in self.asked if process.wait(timeout=SECONDS) == 0}
         missing = [str(fault) for fault in self.scenario.faults
                    if fault not in self.fired and fault.what != "small"]
         verified = cadre("verify", self.run)

@@ -35,6 +35,7 @@ fs::path temporary_folder() {
 // Its manifest, then all that this names, to `folder`.
 void fetch_checkpoint(runtime::FileClient& client, const fs::path& checkpoint, const fs::path& folder,
                       const std::function<void()>& check) {
+  fs::remove_all(folder);  // what came before the connection was lost
   fs::create_directories(folder);
   client.fetch((checkpoint / runtime::kManifestName).string(), folder / runtime::kManifestName, check);
   const runtime::Manifest manifest = runtime::read_manifest(folder);
@@ -80,13 +81,17 @@ std::unique_ptr<runtime::FileClient> RunFiles::connect(std::chrono::milliseconds
 void RunFiles::connected(const std::function<void(runtime::FileClient&)>& work,
                          const std::function<void()>& check) const {
   constexpr std::chrono::milliseconds kPatience{1000}, kPause{200};
-  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  constexpr std::chrono::minutes kLimit{1};
+  std::optional<std::chrono::steady_clock::time_point> lost;
   for (;;) {
     check();
     try {
-      return work(*connect(kPatience));
+      const auto client = connect(kPatience);
+      return work(*client);
     } catch (const runtime::ControlLost&) {
-      if (std::chrono::steady_clock::now() > until) throw;
+      const auto now = std::chrono::steady_clock::now();
+      if (!lost) lost = now;
+      if (now - *lost > kLimit) throw;
     }
     std::this_thread::sleep_for(kPause);
   }

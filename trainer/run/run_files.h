@@ -34,8 +34,8 @@ class RunFiles {
 
   // Where they are not shared. A connection for one thread; RunError when there is no way to the launch node.
   std::unique_ptr<runtime::FileClient> connect(std::chrono::milliseconds patience = std::chrono::seconds(10)) const;
-  // `work` with a connection; when it is lost again with another one, up to a minute. With a coordinator its file
-  // server is gone, and what the next one says interrupts: `check` is called meanwhile, and may throw.
+  // `work` with a connection; when it is lost again with another one, up to a minute after that. With a coordinator its
+  // file server is gone, and what the next one says interrupts: `check` is called meanwhile, and may throw.
   void connected(const std::function<void(runtime::FileClient&)>& work, const std::function<void()>& check) const;
   // For the copies of `what` that all ranks of this host read.
   std::filesystem::path place_of_copies(const std::string& what) const;

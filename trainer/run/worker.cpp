@@ -96,7 +96,7 @@ void Worker::begin_trace() {
 }
 
 void Worker::send_trace() {
-  if (!trace_scratch_) return;
+  if (!trace_scratch_ || trace_ == nullptr) return;
   const std::filesystem::path path = trace_->path();
   step_.reset();
   trace_.reset();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
@@ -163,13 +164,51 @@ TEST_F(SharedCopyTest, WhoWaitsCanBeInterrupted) {
 TEST_F(SharedCopyTest, AFolderThatOthersMayWriteToIsLeftAlone) {
   ASSERT_EQ(::mkdir(place().c_str(), 0700), 0);
   ASSERT_EQ(::chmod(place().c_str(), 0777), 0);
-  EXPECT_THROW(open(), RunError);
+  EXPECT_EQ(read(open()->folder() / "a"), "some bytes") << "a copy of its own";
+  EXPECT_TRUE(fs::is_empty(place()));
   fs::remove(place());
   const TestFolder elsewhere;
   fs::create_directory_symlink(elsewhere.path(), place());
-  EXPECT_THROW(open(), RunError);
+  EXPECT_EQ(read(open()->folder() / "a"), "some bytes");
   EXPECT_TRUE(fs::is_empty(elsewhere.path()));
-  EXPECT_EQ(made_, 0);
+  fs::remove(place());
+  EXPECT_EQ(made_, 2);
+  EXPECT_TRUE(fs::is_empty(scratch_.path()));
+}
+
+// Stopped, and not dead: the kernel keeps its lock.
+TEST_F(SharedCopyTest, OneThatDoesNotGoOnIsNotWaitedForLong) {
+  std::atomic<bool> makes = false, may_end = false;
+  std::thread maker([&] {
+    SharedCopy(
+        place(),
+        [&](const fs::path&) {
+          makes = true;
+          while (!may_end) std::this_thread::yield();
+        },
+        [] {});
+  });
+  while (!makes) std::this_thread::yield();
+  {
+    const SharedCopy copy(
+        place(), [](const fs::path& folder) { std::ofstream(folder / "a") << "its own"; }, [] {},
+        std::chrono::milliseconds(50));
+    EXPECT_EQ(read(copy.folder() / "a"), "its own");
+    EXPECT_NE(copy.folder().parent_path(), place());
+  }
+  may_end = true;
+  maker.join();
+  EXPECT_TRUE(fs::is_empty(scratch_.path()));
+}
+
+// As one that was killed while it removed them may leave them.
+TEST_F(SharedCopyTest, WhatIsHalfRemovedIsMadeAnew) {
+  ASSERT_EQ(::mkdir(place().c_str(), 0700), 0);
+  fs::create_directory(place() / "files");
+  std::ofstream(place() / "files" / "b") << "of before";
+  const auto copy = open();
+  EXPECT_EQ(read(copy->folder() / "a"), "some bytes");
+  EXPECT_FALSE(fs::exists(copy->folder() / "b"));
 }
 
 }  // namespace
