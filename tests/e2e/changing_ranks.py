@@ -29,5 +29,11 @@ class ChangingRanks(InFolder):
                                        "global_batch_size": 5, **more})
         return write_config(cls.folder / f"{name}.yaml", **keys), run
 
+    def at_work(self, run):
+        """The ranks that have computed micro-batches in the last view; a slow one may get none of a step's few."""
+        last = self.events(run, "view")[-1]["view"]
+        parts = [part for step in read_lines(run / "ledger.jsonl") for part in step["micro_batches"]]
+        return {part["rank"] for part in parts if part["view"] == last}
+
     def events(self, run, name):
         return [line for line in read_lines(run / "journal.jsonl") if line["event"] == name]
