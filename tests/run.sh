@@ -90,6 +90,12 @@ clang() { ./launch/setup.sh clang; }
 unit() {
   limited 900 unit build .venv/bin/python tests/report.py gtest "$records" unit "$jobs" "" \
     build/runtime_tests build/comm_tests build/unit_tests build/tensor_tests
+  # What only a benchmark uses decays unseen; how long it takes is not judged.
+  if bounded 120 build/coordinator_bench; then
+    record unit build/coordinator_bench passed
+  else
+    record unit build/coordinator_bench failed "it does not come to its end"
+  fi
   local sanitizer
   for sanitizer in asan tsan; do
     if ! clang; then
