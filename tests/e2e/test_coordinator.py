@@ -52,8 +52,8 @@ class CoordinatorTest(InFolder):
                     coordinator = coordinator_of(run)
                     os.kill(coordinator, signal.SIGSTOP)  # it notes nothing of what follows
                     if with_rank is not None:
-                        members = [event for event in read_lines(run / "journal.jsonl") if event["event"] == "view"][-1]["members"]
-                        os.kill(members[with_rank]["pid"], signal.SIGKILL)
+                        views = [event for event in read_lines(run / "journal.jsonl") if event["event"] == "view"]
+                        os.kill(views[-1]["members"][with_rank]["pid"], signal.SIGKILL)
                     os.kill(coordinator, signal.SIGKILL)
             ended = live.end()
         return ended, run

@@ -333,7 +333,8 @@ class Disturbed:
 
     def needs_no_rollback(self):
         return (len(self.scenario.faults) == 1 and self.starts == 1
-                and (self.scenario.faults[0].who.isdigit() or self.scenario.faults[0].is_asked) and self.scenario.shape not in ("one copy", "early"))
+                and (self.scenario.faults[0].who.isdigit() or self.scenario.faults[0].is_asked)
+                and self.scenario.shape not in ("one copy", "early"))
 
     def power_off(self):
         for number in (signal.SIGSTOP, signal.SIGKILL):

@@ -44,6 +44,31 @@ class SharedCopyTest : public testing::Test {
   std::atomic<int> made_ = 0;
 };
 
+// Another that is about to make the copies, and does not come to the end of it until it may.
+class SlowMaker {
+ public:
+  explicit SlowMaker(const fs::path& place)
+      : thread_([this, place] {
+          SharedCopy(
+              place,
+              [this](const fs::path&) {
+                makes_ = true;
+                while (!may_end_) std::this_thread::yield();
+              },
+              [] {});
+        }) {
+    while (!makes_) std::this_thread::yield();
+  }
+  ~SlowMaker() {
+    may_end_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> makes_ = false, may_end_ = false;
+  std::thread thread_;
+};
+
 TEST_F(SharedCopyTest, IsMadeOnceForAllThatReadItTogether) {
   const auto one = open(), other = open();
   EXPECT_EQ(made_, 1);
@@ -142,22 +167,12 @@ TEST_F(SharedCopyTest, OneThatDiesWhileItMakesItIsNotWaitedFor) {
 }
 
 TEST_F(SharedCopyTest, WhoWaitsCanBeInterrupted) {
-  std::atomic<bool> makes = false, may_end = false;
-  std::thread maker([&] {
-    SharedCopy(
-        place(),
-        [&](const fs::path&) {
-          makes = true;
-          while (!may_end) std::this_thread::yield();
-        },
-        [] {});
-  });
-  while (!makes) std::this_thread::yield();
-  EXPECT_THROW(SharedCopy(
-                   place(), [](const fs::path&) {}, [] { throw std::logic_error("the view changes"); }),
-               std::logic_error);
-  may_end = true;
-  maker.join();
+  {
+    const SlowMaker other(place());
+    EXPECT_THROW(SharedCopy(
+                     place(), [](const fs::path&) {}, [] { throw std::logic_error("the view changes"); }),
+                 std::logic_error);
+  }
   EXPECT_FALSE(fs::exists(place()));
 }
 
@@ -178,26 +193,14 @@ TEST_F(SharedCopyTest, AFolderThatOthersMayWriteToIsLeftAlone) {
 
 // Stopped, and not dead: the kernel keeps its lock.
 TEST_F(SharedCopyTest, OneThatDoesNotGoOnIsNotWaitedForLong) {
-  std::atomic<bool> makes = false, may_end = false;
-  std::thread maker([&] {
-    SharedCopy(
-        place(),
-        [&](const fs::path&) {
-          makes = true;
-          while (!may_end) std::this_thread::yield();
-        },
-        [] {});
-  });
-  while (!makes) std::this_thread::yield();
   {
+    const SlowMaker other(place());
     const SharedCopy copy(
         place(), [](const fs::path& folder) { std::ofstream(folder / "a") << "its own"; }, [] {},
         std::chrono::milliseconds(50));
     EXPECT_EQ(read(copy.folder() / "a"), "its own");
     EXPECT_NE(copy.folder().parent_path(), place());
   }
-  may_end = true;
-  maker.join();
   EXPECT_TRUE(fs::is_empty(scratch_.path()));
 }
 
