@@ -72,14 +72,16 @@ class ResumeTest(InFolder):
 
     def stop_again_and_again(self, config, run):
         """SIGTERM after the first step of every start. Returns after how many steps it stopped."""
-        stopped = []
+        stopped = [0]
         for _ in range(2 * STEPS):
-            with Live("train", config) as live:
+            # So short a step may be over before the signal is there: the second one waits for it.
+            second = {"CADRE_FAILPOINTS": f"forward@{stopped[-1] + 1}/0=pause:500"}
+            with Live("train", config, environment=second) as live:
                 live.wait_for_line(r"step \d+/")
                 live.send(signal.SIGTERM)
                 ended = live.end()
             if ended.code == DONE:
-                return stopped
+                return stopped[1:]
             self.assertEqual(ended.code, RESUMABLE, ended.err)
             self.assertIn("the same command goes on from here", ended.err)
             record = read_json(run / "run.json")
