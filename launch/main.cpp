@@ -1,4 +1,6 @@
 // The `cadre` command: takes the verb, turns what it throws into a message and an exit code.
+#include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <set>
@@ -59,14 +61,22 @@ int run(const launch::Arguments& arguments) {
 int main(int argc, char** argv) {
   launch::settle_environment(argv);
   runtime::end_with_a_word_on_cut_files();
+  int code = launch::kDone;
   try {
     const launch::Arguments arguments = launch::parse_arguments({argv + 1, argv + argc});
     if (arguments.has("version")) {
       std::cout << "cadre " << CADRE_VERSION << '\n';
-      return launch::kDone;
+    } else {
+      code = run(arguments);
     }
-    return run(arguments);
   } catch (...) {
-    return launch::say_last_words();
+    code = launch::say_last_words();
   }
+  // LibTorch takes 60 ms to take its tables down, which nobody needs: all that is to be kept has been closed.
+  if (!std::cout.flush() && code == launch::kDone) {
+    std::cerr << "cadre: what was to be printed could not be written: is the disk full?\n";
+    code = launch::kFailed;
+  }
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

@@ -11,7 +11,7 @@ import unittest
 
 import tiny_base
 from in_folder import InFolder
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, FAILED, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
                      sha256, write_config)
 from tiny_base import full, lora
 
@@ -106,6 +106,13 @@ class CommandLineTest(InFolder):
             key = line.split(":")[0]
             if re.fullmatch(r"[a-z_0-9]+", key):
                 self.assertIn(f"\n  {key} ", shown)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full here")
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full_disk:
+            ended = subprocess.run([CADRE, "--help"], stdout=full_disk, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.assertEqual(ended.returncode, FAILED)
+        self.assertIn("could not be written", ended.stderr)
 
     def test_verbs_that_are_not_built_yet(self):
         for verb in NOT_BUILT_YET:
