@@ -11,8 +11,8 @@ import unittest
 
 import tiny_base
 from in_folder import InFolder
-from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, FAILED, SETTINGS, USER_MUST_MEND, Live, cadre, read_json, read_lines,
-                     sha256, write_config)
+from program import (CADRE, DEADLINE, DONE, ENVIRONMENT, FAILED, SETTINGS, USER_MUST_MEND, Live, cadre, read_json,
+                     read_lines, sha256, write_config)
 from tiny_base import full, lora
 
 VERBS = ("train", "generate", "merge", "verify", "status", "stop", "doctor", "init")
@@ -110,7 +110,8 @@ class CommandLineTest(InFolder):
     @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full here")
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full_disk:
-            ended = subprocess.run([CADRE, "--help"], stdout=full_disk, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+            ended = subprocess.run([CADRE, "--help"], stdout=full_disk, stderr=subprocess.PIPE, text=True,
+                                   env=ENVIRONMENT)
         self.assertEqual(ended.returncode, FAILED)
         self.assertIn("could not be written", ended.stderr)
 
