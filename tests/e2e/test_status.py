@@ -25,9 +25,10 @@ class StatusTest(InFolder):
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", tiny_base.rows(200))
 
     def config(self, name, **more):
+        """176 rows are left to train on: each step of an epoch has eight micro-batches."""
         run = self.folder / name
         keys = {"max_steps": 300, "eval_steps": 30, "save_steps": 40, **more}
-        keys = tiny_base.lora(self.base, run, self.rows, micro_batch_size=1, val_set_size=20, logging_steps=2, **keys)
+        keys = tiny_base.lora(self.base, run, self.rows, micro_batch_size=1, val_set_size=24, logging_steps=2, **keys)
         return write_config(self.folder / f"{name}.yaml", **keys), run
 
     def check_whole(self, run):

@@ -81,7 +81,7 @@ def chosen(options):
 
 def main():
     parser = argparse.ArgumentParser(prog="./tests/run.sh faults", description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=40, help="drawn scenarios after the fixed ones")
+    parser.add_argument("--count", type=int, default=24, help="drawn scenarios after the fixed ones")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", action="append", help="a drawn one's number, or fixed-NUMBER")
     parser.add_argument("--drawn-only", action="store_true", help="without the fixed ones")
