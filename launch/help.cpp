@@ -73,7 +73,8 @@ void print_help(const std::string& verb, std::ostream& out) {
       {"join",
        "cadre join RUN [HOST[:N]] [--ranks N]: starts N ranks more of a live run, on this host or on HOST, which the "
        "run's launcher reaches by ssh; they load while the others train and come in at the end of a step. Without N as "
-       "many as were drained there, else one\n"},
+       "many as were drained there, else one. A line HOST:N more in RUN/hosts does the same where the run has "
+       "--hosts\n"},
       {"doctor", "cadre doctor: what this machine has and lacks, each with the command that mends it\n"},
       {"init",
        "cadre init CONFIG.json --text FILE --output DIR [--vocab_size N]: a model folder with this configuration "

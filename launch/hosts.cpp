@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "runtime/error.h"
+#include "runtime/plain_text.h"
 
 namespace cadre::launch {
 
@@ -16,27 +17,31 @@ bool is_host_name(const std::string& name) {
          std::all_of(name.begin(), name.end(), is_allowed);
 }
 
+IslandSpec parse_host(const std::string& text, const std::string& where) {
+  const std::size_t colon = text.find(':');
+  const std::string host = text.substr(0, colon);
+  if (colon == text.npos || !is_host_name(host)) {
+    throw runtime::UserError(where + ": expected HOST:RANKS, found '" + runtime::plain_line(text) + "'");
+  }
+  std::uint32_t ranks = 0;
+  const auto [rest, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), ranks);
+  if (error != std::errc() || rest != text.data() + text.size() || ranks < 1 || ranks > kMostRanks) {
+    throw runtime::UserError(runtime::say(where, ": expected 1 to ", kMostRanks, " ranks on ", host, ", found '",
+                                          runtime::plain_line(text.substr(colon + 1)), "'"));
+  }
+  return {.host = host, .ranks = ranks};
+}
+
 std::vector<IslandSpec> parse_hosts(const std::string& text) {
   std::vector<IslandSpec> islands;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string item = text.substr(begin, end - begin);
-    const std::size_t colon = item.find(':');
-    const std::string host = item.substr(0, colon);
-    if (colon == item.npos || !is_host_name(host)) {
-      throw runtime::UserError("--hosts: expected HOST:RANKS with commas between, as in a:4,b:4; found '" + item + "'");
-    }
-    const auto same = [&](const IslandSpec& island) { return island.host == host; };
+    const IslandSpec island = parse_host(text.substr(begin, end - begin), "--hosts, as in a:4,b:4");
+    const auto same = [&](const IslandSpec& other) { return other.host == island.host; };
     if (std::any_of(islands.begin(), islands.end(), same)) {
-      throw runtime::UserError("--hosts: " + host + " stands there twice; give its ranks in one number");
+      throw runtime::UserError("--hosts: " + island.host + " stands there twice; give its ranks in one number");
     }
-    std::uint32_t ranks = 0;
-    const auto [rest, error] = std::from_chars(item.data() + colon + 1, item.data() + item.size(), ranks);
-    if (error != std::errc() || rest != item.data() + item.size() || ranks < 1 || ranks > kMostRanks) {
-      throw runtime::UserError(runtime::say("--hosts: expected 1 to ", kMostRanks, " ranks on ", host, ", found '",
-                                            item.substr(colon + 1), "'"));
-    }
-    islands.push_back({.host = host, .ranks = ranks});
+    islands.push_back(island);
     begin = end + 1;
   }
   return islands;

@@ -65,10 +65,11 @@ Launcher::Impl::Impl(LaunchPlan plan, LaunchCallbacks callbacks)
     if (is_this_machine(island.host)) island.host.clear();
   }
   try {
-    membership_ = std::make_unique<Membership>(io_, plan_.requests, plan_.islands, membership_callbacks());
+    membership_ =
+        std::make_unique<Membership>(io_, plan_.requests, plan_.islands, plan_.has_host_file, membership_callbacks());
   } catch (const runtime::RunError& error) {  // a run that nobody can ask is better than none
     logs_.launcher(runtime::say("no request is taken: ", error.what()));
-    membership_ = std::make_unique<Membership>(io_, "", plan_.islands, membership_callbacks());
+    membership_ = std::make_unique<Membership>(io_, "", plan_.islands, false, membership_callbacks());
   }
 }
 

@@ -53,6 +53,7 @@ struct LaunchPlan {
   std::vector<std::pair<std::string, std::string>> environment = {};  // of coordinator and ranks, never a secret
   std::filesystem::path logs = {};
   std::filesystem::path requests = {};  // the run's folder, where `cadre drain` and `cadre join` ask; empty: nobody may
+  bool has_host_file = false;           // RUN/hosts, through which it grows too
   LaunchLimits limits = {};
 };
 

@@ -181,6 +181,7 @@ Membership::Callbacks Launcher::Impl::membership_callbacks() {
     return "the run does not listen towards host " + host +
            "; stop it and name the host in --hosts: it goes on from there";
   };
+  callbacks.warn = [this](const std::string& problem) { callbacks_.on_report({{"warning", problem}}); };
   return callbacks;
 }
 

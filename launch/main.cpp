@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   }
   // LibTorch takes 60 ms to take its tables down, which nobody needs: all that is to be kept has been closed.
   if (!std::cout.flush() && code == launch::kDone) {
-    std::cerr << "cadre: what was to be printed could not be written: is the disk full?\n";
+    std::cerr << "cadre: what was to be printed could not be written: is the disk full, or the reader gone?\n";
     code = launch::kFailed;
   }
   std::fflush(nullptr);

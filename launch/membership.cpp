@@ -1,7 +1,10 @@
 #include "launch/membership.h"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/json/array.hpp>
+#include <thread>
+#include <utility>
 
 #include "launch/hosts.h"
 #include "launch/listener.h"
@@ -21,17 +24,42 @@ boost::json::array as_json(const RankNumbers& ranks) {
 
 }  // namespace
 
+// On a thread of its own, which may outlive all else: a name server can take half a minute to say nothing.
+struct Membership::Lookup {
+  std::string problem = {};
+  std::atomic<bool> is_done = false;
+};
+
+std::shared_ptr<Membership::Lookup> Membership::look_up(const std::string& host) {
+  auto lookup = std::make_shared<Lookup>();
+  std::thread([lookup, host] {
+    try {
+      is_this_machine(host);
+    } catch (const std::exception& error) {
+      lookup->problem = error.what();
+    }
+    lookup->is_done = true;
+  }).detach();
+  return lookup;
+}
+
 Membership::Membership(boost::asio::io_context& io, const std::filesystem::path& run,
-                       const std::vector<IslandSpec>& islands, Callbacks callbacks)
+                       const std::vector<IslandSpec>& islands, bool has_host_file, Callbacks callbacks)
     : callbacks_(std::move(callbacks)), hosts_(islands), timer_(io) {
   if (run.empty()) return;
   box_ = std::make_unique<RequestBox>(run);
+  try {
+    if (has_host_file) host_file_ = std::make_unique<HostFile>(run, islands);
+  } catch (const runtime::RunError& error) {
+    callbacks_.warn(runtime::say("the run does not grow by its host file: ", error.what()));
+  }
   look();
 }
 
 void Membership::end() {
   timer_.cancel();
   box_.reset();
+  host_file_.reset();
   drains_.clear();
 }
 
@@ -40,14 +68,46 @@ void Membership::look() {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || box_ == nullptr) return;
     for (const RequestBox::Asked& asked : box_->take()) take(asked);
+    look_at_host_file();
     look();
   });
+}
+
+void Membership::look_at_host_file() {
+  if (host_file_ == nullptr) return;
+  try {
+    for (const IslandSpec& host : host_file_->raised()) {
+      const auto same = std::ranges::find(wanted_, host.host, &IslandSpec::host);
+      same == wanted_.end() ? wanted_.push_back(host) : void(same->ranks = host.ranks);
+    }
+    if (wanted_.empty()) return;
+    if (lookup_ == nullptr) lookup_ = look_up(wanted_.front().host);
+    if (!lookup_->is_done) return;
+    const std::string problem = std::exchange(lookup_, nullptr)->problem;
+    const IslandSpec host = wanted_.front();
+    wanted_.pop_front();
+    if (!problem.empty()) throw runtime::UserError(problem);
+    grow(host);
+  } catch (const std::exception& error) {
+    callbacks_.warn(runtime::say("the host file: ", error.what()));
+  }
+}
+
+void Membership::grow(const IslandSpec& to) {
+  if (const std::string problem = callbacks_.why_nobody_may(); !problem.empty()) throw runtime::UserError(problem);
+  const RankNumbers there = hosts_.on(to.host, callbacks_.hosts_of_ranks());
+  const auto stay = std::ranges::count_if(there, [this](std::uint32_t rank) { return !hosts_.is_drained(rank); });
+  if (to.ranks > stay) join(to.host, to.ranks - static_cast<std::uint32_t>(stay));
+  host_file_->accept(to);
 }
 
 void Membership::take(const RequestBox::Asked& asked) {
   try {
     if (const std::string problem = callbacks_.why_nobody_may(); !problem.empty()) return refuse(asked, problem);
-    asked.request.verb == RunRequest::Verb::kDrain ? drain(asked) : join(asked);
+    if (asked.request.verb == RunRequest::Verb::kDrain) return drain(asked);
+    const std::string& host = asked.request.host;
+    const RankNumbers ranks = join(host.empty() ? runtime::this_process().host : host, asked.request.ranks);
+    box_->answer(asked.id, {.ranks = {ranks.begin(), ranks.end()}});
   } catch (const std::exception& error) {
     refuse(asked, error.what());
   }
@@ -122,29 +182,26 @@ void Membership::rank_ended() {
   }
 }
 
-void Membership::join(const RequestBox::Asked& asked) {
-  const std::string host = asked.request.host.empty() ? runtime::this_process().host : asked.request.host;
+RankNumbers Membership::join(const std::string& host, std::uint32_t count) {
   const auto reported = callbacks_.hosts_of_ranks();
   for (const auto& [id, drain] : drains_) {
     if (drain.host == host || hosts_.on(host, reported) == drain.ranks) {
-      return refuse(asked, "host " + host + " is being drained; ask again when it is empty");
+      throw runtime::UserError("host " + host + " is being drained; ask again when it is empty");
     }
   }
-  if (asked.request.ranks + hosts_.numbers() > kMostRanks) {
-    return refuse(asked, runtime::say("expected at most ", kMostRanks, " ranks in all"));
+  if (count + hosts_.numbers() > kMostRanks) {
+    throw runtime::UserError(runtime::say("expected at most ", kMostRanks, " ranks in all"));
   }
-  if (const std::string problem = callbacks_.why_not_joined(host); !problem.empty()) return refuse(asked, problem);
-  const std::vector<HostRanks::Run> runs = hosts_.invite(host, asked.request.ranks, reported);
-  RunAnswer answer;
+  if (const std::string problem = callbacks_.why_not_joined(host); !problem.empty()) throw runtime::UserError(problem);
+  const std::vector<HostRanks::Run> runs = hosts_.invite(host, count, reported);
   RankNumbers ranks;
   for (const HostRanks::Run& run : runs) {
     for (std::uint32_t rank = run.first; rank < run.first + run.ranks; ++rank) ranks.insert(rank);
   }
-  answer.ranks.assign(ranks.begin(), ranks.end());
   callbacks_.control(
       {{"control", "invited"}, {"host", host}, {"ranks", as_json(ranks)}, {"numbers", hosts_.numbers()}});
   for (const HostRanks::Run& run : runs) callbacks_.start({.host = host, .ranks = run.ranks}, run.first);
-  box_->answer(asked.id, answer);
+  return ranks;
 }
 
 }  // namespace cadre::launch

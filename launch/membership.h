@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/host_file.h"
 #include "launch/host_ranks.h"
 #include "launch/run_requests.h"
 
@@ -29,11 +31,12 @@ class Membership {
     std::function<bool(std::uint32_t rank)> is_running;
     std::function<std::string()> why_nobody_may;                         // empty: the run takes requests
     std::function<std::string(const std::string& host)> why_not_joined;  // of another machine
+    std::function<void(const std::string&)> warn;
   };
 
   // `run`: the run's folder; empty: nobody asks. RunError: the folder for requests cannot be made.
   Membership(boost::asio::io_context& io, const std::filesystem::path& run, const std::vector<IslandSpec>& islands,
-             Callbacks callbacks);
+             bool has_host_file, Callbacks callbacks);
 
   std::uint32_t numbers() const { return hosts_.numbers(); }
   // What a coordinator that takes the place of another must hear, as control lines.
@@ -53,16 +56,26 @@ class Membership {
     bool is_agreed = false;
   };
 
+  struct Lookup;
+
   static boost::json::object line_of(const std::string& id, const Drain& drain);
   void look();
+  void look_at_host_file();
+  static std::shared_ptr<Lookup> look_up(const std::string& host);
+  // So many ranks on this host in all.
+  void grow(const IslandSpec& to);
   void take(const RequestBox::Asked& asked);
   void drain(const RequestBox::Asked& asked);
-  void join(const RequestBox::Asked& asked);
+  // UserError: why none may come.
+  RankNumbers join(const std::string& host, std::uint32_t ranks);
   void refuse(const RequestBox::Asked& asked, const std::string& problem);
 
   Callbacks callbacks_;
   HostRanks hosts_;
   std::unique_ptr<RequestBox> box_;
+  std::unique_ptr<HostFile> host_file_;
+  std::deque<IslandSpec> wanted_;   // by it
+  std::shared_ptr<Lookup> lookup_;  // of the first of them
   boost::asio::steady_timer timer_;
   std::map<std::string, Drain> drains_;  // under way, by request
 };

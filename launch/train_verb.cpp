@@ -79,6 +79,8 @@ void require_agreement(Arguments& arguments, std::uint32_t standing) {
 
 // The ranks of this start: those that stand already, or islands to start.
 struct Ranks {
+  bool are_on_named_hosts() const { return !islands.empty() && !islands.front().host.empty(); }
+
   std::vector<IslandSpec> islands = {};
   std::uint32_t count = 0;
 };
@@ -174,6 +176,7 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
                   .rank = {program, "rank"},
                   .logs = setup.folder.logs(),
                   .requests = setup.folder.path(),
+                  .has_host_file = ranks.are_on_named_hosts(),
                   .limits = {.silence = flags.silence, .restart = flags.restart}};
   LaunchCallbacks callbacks;
   callbacks.coordinator_boot = [&](std::uint64_t term, const std::vector<runtime::Endpoint>& listening,

@@ -139,8 +139,9 @@ std::string_view name_of(RunStatus status) {
 }
 
 bool is_left_by_a_run(std::string_view name) {
-  constexpr std::array<std::string_view, 23> kNames{"run.json",
+  constexpr std::array<std::string_view, 24> kNames{"run.json",
                                                     ".requests",
+                                                    "hosts",
                                                     "metrics.jsonl",
                                                     "ledger.jsonl",
                                                     "journal.jsonl",

@@ -7,7 +7,7 @@ from hosts import Hosts
 from training import Training
 
 import program
-from program import DONE, cadre, read_lines
+from program import DONE, cadre, read_lines, wait_until
 
 # Slow enough for a host to load while the others train.
 STEPS = 200
@@ -53,7 +53,9 @@ class DrainAndJoinTest(Training):
         config, run = self.config("another", state_copies=1)
         live = self.start(config, {"a": 1, "b": 1})
         self.wait_for_step(live, 2)
-        self.ask("join", run, f"{self.hosts.address('c')}:2")
+        with open(run / "hosts", "a") as host_file:
+            host_file.write(f"{self.hosts.address('c')}:2\n")
+        wait_until(lambda: [member[0] for member in self.members(run)[-1]] == [0, 1, 2, 3])
         self.ask("drain", run, self.hosts.address("b"))
         self.assertEqual([len(self.ranks_on(live, name)) for name in "abc"], [1, 0, 2])
         self.check_end(live, run)

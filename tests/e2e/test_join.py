@@ -8,7 +8,7 @@ import unittest
 
 from changing_ranks import ChangingRanks, slowly
 from many_ranks import bits
-from program import DONE, USER_MUST_MEND, Live, cadre
+from program import DONE, USER_MUST_MEND, Live, cadre, wait_until
 
 SLOWLY = slowly(0)
 
@@ -56,6 +56,19 @@ class JoinTest(ChangingRanks):
             self.assertEqual(len(live.processes("rank")), 2)
             self.check_end(run, live, range(2))
         self.assertEqual([line["rank"] for line in self.events(run, "drained")], [2])
+
+    def test_the_host_file_grows(self):
+        config, run = self.config("host-file")
+        with Live("train", config, "--hosts", "localhost:2", environment=SLOWLY) as live:
+            self.assertTrue(live.wait_for_line("step 2/"))
+            hosts = run / "hosts"
+            self.assertTrue(hosts.read_text().endswith("\nlocalhost:2\n"))
+            hosts.write_text("localhost:2\n203.0.113.7:1\n")  # an address that documentation may use, and nobody has
+            self.assertTrue(live.wait_for_line(r".*the host file: .*203\.0\.113\.7"), live.lines)
+            hosts.write_text("localhost:3\n")
+            wait_until(lambda: self.members(run)[-1] == [0, 1, 2])
+            self.check_end(run, live, range(3))
+        self.assertFalse(hosts.exists())
 
     def test_wrong_requests_change_nothing(self):
         config, run = self.config("wrong")

@@ -22,7 +22,7 @@ using Verb = RunRequest::Verb;
 class MembershipOfARun : public testing::Test {
  protected:
   MembershipOfARun()
-      : membership_(io_, scratch_.path(), {{.host = "a", .ranks = 2}, {.host = "b", .ranks = 1}},
+      : membership_(io_, scratch_.path(), {{.host = "a", .ranks = 2}, {.host = "b", .ranks = 1}}, true,
                     {.control = [this](const boost::json::object& line) { controls_.push_back(line); },
                      .hosts_of_ranks =
                          [] {
@@ -32,7 +32,9 @@ class MembershipOfARun : public testing::Test {
                                      std::uint32_t first) { started_.emplace_back(island.host, first, island.ranks); },
                      .is_running = [this](std::uint32_t rank) { return !ended_.contains(rank); },
                      .why_nobody_may = [] { return ""; },
-                     .why_not_joined = [](const std::string& host) { return host == "far" ? "too far" : ""; }}) {}
+                     .why_not_joined =
+                         [](const std::string& host) { return host == "far" || host == "10.0.0.9" ? "too far" : ""; },
+                     .warn = [this](const std::string& problem) { warnings_.push_back(problem); }}) {}
 
   // What comes of it: a control line, a started island or an answer.
   void ask(const RunRequest& request) {
@@ -42,6 +44,13 @@ class MembershipOfARun : public testing::Test {
     chmod(path.c_str(), 0600);
     const std::size_t lines = controls_.size();
     while (controls_.size() == lines && !answer()) io_.run_one();
+  }
+
+  // Until it has had consequences.
+  void edit(const std::string& text) {
+    runtime::put(scratch_ / "hosts", text + std::string(static_cast<std::size_t>(++asked_), '\n'));
+    const std::size_t before = started_.size() + warnings_.size();
+    while (started_.size() + warnings_.size() == before) io_.run_one();
   }
 
   void say(const std::string& problem) {
@@ -58,6 +67,7 @@ class MembershipOfARun : public testing::Test {
   boost::asio::io_context io_;
   std::vector<boost::json::object> controls_;
   std::vector<std::tuple<std::string, std::uint32_t, std::uint32_t>> started_;
+  std::vector<std::string> warnings_;
   RankNumbers ended_;
   int asked_ = 0;
   std::string id_;
@@ -85,6 +95,38 @@ TEST_F(MembershipOfARun, AHostIsDrainedWhenItsProcessesHaveEnded) {
   EXPECT_THAT(membership_.drains(), testing::ElementsAre(drain_of("node-b", {2})));
   ask({Verb::kDrain, "b"});
   EXPECT_THAT(answer()->problem, HasSubstr("is drained already"));
+}
+
+TEST_F(MembershipOfARun, AHostThatIsAddedToTheFileComes) {
+  edit("a:2\nb:1\nlocalhost:2\n");
+  EXPECT_THAT(started_, testing::ElementsAre(std::tuple("localhost", 3, 2)));
+  const boost::json::object invited{{"control", "invited"}, {"host", "localhost"}, {"ranks", {3, 4}}, {"numbers", 5}};
+  EXPECT_THAT(controls_, testing::ElementsAre(invited));
+  edit("a:2\nlocalhost:three\n");
+  EXPECT_THAT(warnings_, testing::ElementsAre(HasSubstr("hosts, line 2: expected 1 to ")));
+  edit("a:2\nlocalhost:3\n");
+  EXPECT_EQ(started_.back(), std::tuple("localhost", 5, 1));
+  EXPECT_EQ(controls_.size(), 2U) << "nobody is drained through it";
+}
+
+TEST_F(MembershipOfARun, AHostThatCannotComeKeepsNoOtherAway) {
+  edit("127.0.0.1:1\na b:1\n");
+  edit("10.0.0.9:1\n127.0.0.1:1\n");
+  while (started_.empty()) io_.run_one();
+  EXPECT_THAT(started_, testing::ElementsAre(std::tuple("127.0.0.1", 3, 1)));
+  EXPECT_THAT(warnings_, testing::ElementsAre(HasSubstr("expected HOST:RANKS"), HasSubstr("too far")));
+}
+
+TEST_F(MembershipOfARun, TheFileSaysHowManyAHostIsToHave) {
+  ask({Verb::kJoin, "127.0.0.1", 2});
+  edit("127.0.0.1:3\n");
+  EXPECT_EQ(started_.back(), std::tuple("127.0.0.1", 5, 1)) << "it had two already";
+  ask({Verb::kDrain, "127.0.0.1"});
+  say("");
+  ended_ = {3, 4, 5};
+  membership_.rank_ended();
+  edit("127.0.0.1:4\n");
+  EXPECT_EQ(started_.back(), std::tuple("127.0.0.1", 3, 4)) << "it had none any more";
 }
 
 TEST_F(MembershipOfARun, ADrainThatIsRefusedIsForgotten) {
