@@ -17,11 +17,11 @@ bool is_host_name(const std::string& name) {
          std::all_of(name.begin(), name.end(), is_allowed);
 }
 
-IslandSpec parse_host(const std::string& text, const std::string& where) {
+IslandSpec parse_host(const std::string& text, const std::string& where, const std::string& form) {
   const std::size_t colon = text.find(':');
   const std::string host = text.substr(0, colon);
   if (colon == text.npos || !is_host_name(host)) {
-    throw runtime::UserError(where + ": expected HOST:RANKS, found '" + runtime::plain_line(text) + "'");
+    throw runtime::UserError(where + ": expected " + form + ", found '" + runtime::plain_line(text) + "'");
   }
   std::uint32_t ranks = 0;
   const auto [rest, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), ranks);
@@ -36,7 +36,8 @@ std::vector<IslandSpec> parse_hosts(const std::string& text) {
   std::vector<IslandSpec> islands;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    const IslandSpec island = parse_host(text.substr(begin, end - begin), "--hosts, as in a:4,b:4");
+    const IslandSpec island =
+        parse_host(text.substr(begin, end - begin), "--hosts", "HOST:RANKS with commas between, as in a:4,b:4");
     const auto same = [&](const IslandSpec& other) { return other.host == island.host; };
     if (std::any_of(islands.begin(), islands.end(), same)) {
       throw runtime::UserError("--hosts: " + island.host + " stands there twice; give its ranks in one number");

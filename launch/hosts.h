@@ -14,8 +14,8 @@ inline constexpr std::uint32_t kMostRanks = 1 << 16;
 // What is handed to mpirun and ssh: letters, digits, dots, dashes, underscores; no option and nothing for a shell.
 bool is_host_name(const std::string& name);
 
-// HOST:RANKS. UserError, which begins with `where`: it is not that.
-IslandSpec parse_host(const std::string& text, const std::string& where);
+// HOST:RANKS. UserError, which begins with `where` and says that `form` was expected: it is not that.
+IslandSpec parse_host(const std::string& text, const std::string& where, const std::string& form = "HOST:RANKS");
 
 // One island a host, in the order given. UserError: no host, a host twice, a count that is none.
 std::vector<IslandSpec> parse_hosts(const std::string& text);

@@ -108,9 +108,9 @@ add("option_no_ranks", options("--ranks", "0"), "--ranks: expected a whole numbe
 add("option_ranks_and_hosts", options("--ranks", "2", "--hosts", "localhost:2"),
     "--ranks and --hosts: expected one of them; --hosts a:4,b:4 says how many ranks each has")
 add("option_hosts_without_ranks", options("--hosts", "localhost"),
-    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4; found 'localhost'")
+    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4, found 'localhost'")
 add("option_hosts_for_a_shell", options("--hosts", "a;reboot:2"),
-    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4; found 'a;reboot:2'")
+    "--hosts: expected HOST:RANKS with commas between, as in a:4,b:4, found 'a;reboot:2'")
 add("option_hosts_of_no_rank", options("--hosts", "localhost:0"), "--hosts: expected 1 to 65536 ranks on localhost, found '0'")
 add("option_hosts_twice", options("--hosts", "localhost:1,localhost:2"),
     "--hosts: localhost stands there twice; give its ranks in one number")
