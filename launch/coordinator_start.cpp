@@ -4,6 +4,7 @@
 
 #include "launch/coordinator_shell.h"
 #include "runtime/authentication.h"
+#include "runtime/error.h"
 #include "runtime/run_folder.h"
 #include "runtime/run_lock.h"
 #include "runtime/sha256.h"
@@ -31,7 +32,12 @@ std::uint64_t every(std::int64_t steps, double per_epoch, std::uint64_t steps_pe
 runtime::CoordinatorOptions CoordinatorShell::find_start() {
   const config::Config& config = resolved_.config;
   runtime::CheckpointStore store(folder_ / "checkpoints");
-  store.clean_up();
+  try {
+    store.clean_up();
+  } catch (const runtime::RunError& error) {
+    if (boot_.term == 1) throw;  // better now than after the first steps
+    say(error.what(), true);
+  }
   runtime::CoordinatorOptions options{.run_id = boot_.boot.run_id,
                                       .term = boot_.term,
                                       .expected_ranks = boot_.ranks,

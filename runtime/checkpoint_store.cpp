@@ -35,6 +35,21 @@ std::uint64_t number_in(std::string_view digits) {
   return number;
 }
 
+// Others may be putting files into `folder`: by its new name they do not find it, but for those who have just done so.
+void remove_in_use(const fs::path& folder, const fs::path& renamed) {
+  constexpr int kTries = 100;
+  fs::remove_all(renamed);
+  fs::rename(folder, renamed);
+  for (int tries = 1;; ++tries) {
+    std::error_code error;
+    fs::remove_all(renamed, error);
+    if (!error) return;
+    if (error != std::errc::directory_not_empty || tries == kTries) {
+      throw fs::filesystem_error("cannot remove", renamed, error);
+    }
+  }
+}
+
 // What the standard library's file functions throw, as ours.
 template <typename Do>
 auto on_disk(const fs::path& path, const char* what, Do action) {
@@ -261,6 +276,10 @@ void CheckpointStore::clean_up() {
         // The process died between the two renames of publish(): the old one is what there is.
         if (prefix == kReplacedPrefix && !fs::exists(target)) {
           fs::rename(path, target);
+          continue;
+        }
+        if (prefix == kStagingPrefix) {
+          remove_in_use(path, folder_ / (std::string(kRemovedPrefix) + name.substr(prefix.size())));
         } else {
           fs::remove_all(path);
         }

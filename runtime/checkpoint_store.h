@@ -101,8 +101,8 @@ class CheckpointStore {
   // `folder` is a run's checkpoints/; it is made when the first checkpoint is begun.
   explicit CheckpointStore(std::filesystem::path folder);
 
-  // Removes what a process that died has left: staging folders, half-removed checkpoints. Call it once at a run's
-  // start, with the run's lock held.
+  // Removes what a process that died has left: staging folders, half-removed checkpoints. Ranks may still be writing
+  // into the former. Call it once at a start, with the run's lock held. RunError when the disk refuses.
   void clean_up();
 
   // RunError when the disk refuses.

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <fstream>
+#include <thread>
+
 #include "runtime/error.h"
 #include "runtime/manifest.h"
 #include "runtime/sha256.h"
@@ -272,6 +276,25 @@ TEST(CheckpointStore, WhatADeadProcessLeftIsCleanedUp) {
   EXPECT_THAT(names_in(scratch.path()), ElementsAre(".staging-notes", "step-00000001", "step-00000002"));
   EXPECT_EQ(verify_checkpoint(scratch / "step-00000001"), "");
   EXPECT_EQ(verify_checkpoint(scratch / "step-00000002"), "");
+}
+
+// The coordinator died, and its ranks live.
+TEST(CheckpointStore, WhatIsStillWrittenIsCleanedUpToo) {
+  const TestFolder scratch;
+  const CheckpointStore store(scratch.path());
+  const fs::path staging = scratch / ".staging-step-00000003.1.4";
+  std::atomic<bool> is_over = false;
+  std::thread rank([&] {
+    for (int number = 0; !is_over; ++number) std::ofstream(staging / std::to_string(number)) << "a shard";
+  });
+  for (int round = 0; round < 300; ++round) {
+    fs::create_directory(staging);
+    for (int wait = 0; wait < 50 && fs::is_empty(staging); ++wait) std::this_thread::yield();
+    EXPECT_NO_THROW(CheckpointStore(scratch.path()).clean_up());
+  }
+  is_over = true;
+  rank.join();
+  EXPECT_THAT(names_in(scratch.path()), IsEmpty());
 }
 
 TEST(CheckpointRetention, KeepsTheNewestAndTheProtected) {
