@@ -83,6 +83,7 @@ std::vector<float> TreeSum::finish() {
 
 // The same additions as add() and finish() make for it: always with all partial sums, from right to left.
 std::span<const float> TreeSum::finish_piece(std::size_t size, std::size_t begin, std::span<const float> operand) {
+  in_pieces_ = true;
   if (partials_.empty()) {
     std::vector<float> sum;
     if (!spare_.empty()) {
@@ -110,15 +111,22 @@ std::vector<float> TreeSum::finish_pieces() {
   CADRE_CHECK(!partials_.empty(), "a sum of nothing");
   std::vector<float> sum = std::move(partials_.front().sum);
   for (std::size_t i = 1; i < partials_.size(); ++i) spare_.push_back(std::move(partials_[i].sum));
-  partials_.clear();
-  is_one_leaf_ = false;
-  count_ = 0;
+  clear();
   return sum;
+}
+
+std::vector<std::pair<std::size_t, std::vector<float>>> TreeSum::take_partials() {
+  std::vector<std::pair<std::size_t, std::vector<float>>> taken;
+  if (!in_pieces_) {
+    for (Partial& partial : partials_) taken.emplace_back(partial.operands, std::move(partial.sum));
+  }
+  clear();
+  return taken;
 }
 
 void TreeSum::clear() {
   partials_.clear();
-  is_one_leaf_ = false;
+  is_one_leaf_ = in_pieces_ = false;
   count_ = 0;
 }
 

@@ -32,6 +32,10 @@ class TreeSum {
   // After the last piece.
   std::vector<float> finish_pieces();
 
+  // The subtrees that are whole, left to right, each with the number of its operands; none once finish_piece() has
+  // begun to add to them. The object is empty afterwards.
+  std::vector<std::pair<std::size_t, std::vector<float>>> take_partials();
+
   // Forgets what was added.
   void clear();
 
@@ -44,6 +48,7 @@ class TreeSum {
   std::vector<std::vector<float>> spare_;
   std::size_t count_ = 0;
   bool is_one_leaf_ = false;  // finish_piece() began with nothing to add to
+  bool in_pieces_ = false;    // finish_piece() has begun
 };
 
 // A piece of a sum: either a look at memory that somebody else keeps, or memory of its own.

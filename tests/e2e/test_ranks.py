@@ -103,6 +103,17 @@ class RanksTest(InFolder):
     def test_full_fine_tuning_resumed_on_other_numbers(self):
         self.change_number("full-resumed", self.scene.full)
 
+    def test_what_is_whole_of_an_unfinished_share_is_kept(self):
+        """Rank 1 is killed when rank 0 has done some of its five micro-batches: they are not computed again."""
+        config, run = self.config("unfinished", self.scene.lora)
+        points = "forward@2/0=slow:1000;forward@2/1=pause:2200;backward@2/1=kill"
+        ended = cadre("train", config, "--ranks", 2, environment={"CADRE_FAILPOINTS": points})
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.assert_equal_bits(run, self.scene.lora)
+        hit = next(line for line in read_lines(run / "ledger.jsonl") if line["step"] == 3)
+        kept = [part["rank"] for part in hit["micro_batches"] if part["view"] < hit["view"]]
+        self.assertEqual(set(kept), {0}, hit)
+
     def lose(self, name, keys, ranks, lost, **more):
         """SIGKILL to some in the middle of a run; the others end it."""
         config, run = self.config(name, keys, **more)

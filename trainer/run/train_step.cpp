@@ -93,10 +93,28 @@ void TrainStep::compute_one(std::uint32_t micro_batch, const Work& work) {
 
 void TrainStep::compute_node(Range node, const Work& work) {
   sum_.clear();
-  for (std::uint32_t m = node.begin; m + 1 < node.end; ++m) {
-    compute_one(m, work);
-    sum_.add(gradient());
+  try {
+    for (std::uint32_t m = node.begin; m + 1 < node.end; ++m) {
+      compute_one(m, work);
+      sum_.add(gradient());
+    }
+    compute_last(node, work);
+  } catch (...) {
+    keep_partials(node.begin);
+    throw;
   }
+  if (!in_rounds()) nodes_[node.begin] = {node, sum_.finish_pieces()};
+}
+
+void TrainStep::keep_partials(std::uint32_t begin) {
+  for (auto& [leaves, sum] : sum_.take_partials()) {
+    const Range node{begin, begin + static_cast<std::uint32_t>(leaves)};
+    nodes_[begin] = {node, std::move(sum)};
+    begin = node.end;
+  }
+}
+
+void TrainStep::compute_last(Range node, const Work& work) {
   const runtime::ChunkSpace& chunks = state_.optimizer.chunks();
   GradientFront front(chunks, [&](std::uint64_t chunk) {
     const runtime::ChunkRange range = chunks.range(chunk);
@@ -112,7 +130,6 @@ void TrainStep::compute_node(Range node, const Work& work) {
   } quiet{space};
   compute_one(node.end - 1, work);
   front.finish();
-  if (!in_rounds()) nodes_[node.begin] = {node, sum_.finish_pieces()};
 }
 
 void TrainStep::add_up(Range node, const Work& work) {

@@ -61,6 +61,9 @@ class TrainStep {
   void compute_one(std::uint32_t micro_batch, const Work& work);
   // The gradient sum of a node of the tree; its chunks leave as the last backward pass completes them.
   void compute_node(runtime::Range node, const Work& work);
+  void compute_last(runtime::Range node, const Work& work);
+  // Of a node that is given up: its subtrees that are whole are nodes too.
+  void keep_partials(std::uint32_t begin);
   // The same for `reduction: fast`, into rank_sum_; nothing leaves.
   void add_up(runtime::Range node, const Work& work);
   void exchange(const Work& work);

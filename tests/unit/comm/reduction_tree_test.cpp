@@ -60,6 +60,31 @@ TEST(ReductionTree, ALastOperandInPiecesGivesTheSameBits) {
   }
 }
 
+TEST(ReductionTree, WhatIsWholeOfASumCanBeTaken) {
+  for (std::uint32_t m = 0; m < 40; ++m) {
+    std::vector<std::vector<float>> operands(m, std::vector<float>(3));
+    TreeSum sum;
+    for (std::uint32_t i = 0; i < m; ++i) {
+      operands[i] = {1.0f + static_cast<float>(i), 1e-7f * static_cast<float>(i), 1e7f};
+      sum.add(operands[i]);
+    }
+    std::uint32_t begin = 0;
+    for (const auto& [leaves, partial] : sum.take_partials()) {
+      const runtime::Range node{begin, begin + static_cast<std::uint32_t>(leaves)};
+      EXPECT_EQ(runtime::whole_subtrees(node, 64), std::vector{node}) << "it is none of a larger tree";
+      EXPECT_EQ(partial, by_definition(std::span<const std::vector<float>>(operands).subspan(begin, leaves)));
+      begin = node.end;
+    }
+    EXPECT_EQ(begin, m);
+    EXPECT_EQ(sum.count(), 0U);
+  }
+  TreeSum sum;
+  const std::vector<float> operand(3, 1.0f);
+  sum.add(operand);
+  sum.finish_piece(3, 0, std::span(operand).first(1));
+  EXPECT_TRUE(sum.take_partials().empty()) << "a part of the next operand is in it";
+}
+
 TEST(ReductionTree, NodesInAnyOrderGiveTheBitsOfTheDefinition) {
   std::mt19937 generator(11);
   std::normal_distribution<float> normal(0, 1e3f);
