@@ -18,7 +18,7 @@ namespace cadre::launch {
 namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;
-constexpr std::size_t kMaxQuoted = 80;  // of a line
+constexpr std::size_t kMaxLine = 335;  // a name of a host and its number, and more than a message is to quote
 constexpr const char* kHead =
     "# HOST:RANKS a line. Add one, or raise its number, and the run grows while it goes on. A line that goes changes\n"
     "# nothing: cadre drain RUN HOST takes a host out, cadre join RUN HOST brings it back.\n";
@@ -54,7 +54,7 @@ std::map<std::string, std::uint32_t> parse(const std::string& text, const std::f
     line.erase(line.find_last_not_of(" \t\r") + 1);
     if (line.empty()) continue;
     const std::string where = runtime::say(path.string(), ", line ", number);
-    const IslandSpec island = parse_host(line.substr(0, kMaxQuoted + 255), where);
+    const IslandSpec island = parse_host(line.substr(0, kMaxLine), where);
     if (!hosts.emplace(island.host, island.ranks).second) {
       throw runtime::UserError(where + ": " + island.host + " stands there twice; give its ranks in one number");
     }

@@ -78,7 +78,11 @@ void Membership::look_at_host_file() {
   try {
     for (const IslandSpec& host : host_file_->raised()) {
       const auto same = std::ranges::find(wanted_, host.host, &IslandSpec::host);
-      same == wanted_.end() ? wanted_.push_back(host) : void(same->ranks = host.ranks);
+      if (same == wanted_.end()) {
+        wanted_.push_back(host);
+      } else {
+        same->ranks = host.ranks;
+      }
     }
     if (wanted_.empty()) return;
     if (lookup_ == nullptr) lookup_ = look_up(wanted_.front().host);

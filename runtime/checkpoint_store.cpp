@@ -35,8 +35,9 @@ std::uint64_t number_in(std::string_view digits) {
   return number;
 }
 
-// Others may be putting files into `folder`: by its new name they do not find it, but for those who have just done so.
-void remove_in_use(const fs::path& folder, const fs::path& renamed) {
+// Whole, or not at all: it goes under another name. Others may be putting files into it, and find it no more, but for
+// those who have just done so.
+void remove_renamed(const fs::path& folder, const fs::path& renamed) {
   constexpr int kTries = 100;
   fs::remove_all(renamed);
   fs::rename(folder, renamed);
@@ -279,7 +280,7 @@ void CheckpointStore::clean_up() {
           continue;
         }
         if (prefix == kStagingPrefix) {
-          remove_in_use(path, folder_ / (std::string(kRemovedPrefix) + name.substr(prefix.size())));
+          remove_renamed(path, folder_ / (std::string(kRemovedPrefix) + name.substr(prefix.size())));
         } else {
           fs::remove_all(path);
         }
@@ -327,12 +328,7 @@ CheckpointStore::Search CheckpointStore::newest_valid(std::optional<std::uint64_
 
 void CheckpointStore::remove(std::uint64_t step) {
   const fs::path target = folder_ / checkpoint_name(step);
-  const fs::path removed = marked(folder_, kRemovedPrefix, step);
-  on_disk(target, "be removed", [&] {
-    fs::remove_all(removed);
-    fs::rename(target, removed);
-    fs::remove_all(removed);
-  });
+  on_disk(target, "be removed", [&] { remove_renamed(target, marked(folder_, kRemovedPrefix, step)); });
 }
 
 }  // namespace cadre::runtime

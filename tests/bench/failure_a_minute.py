@@ -42,11 +42,8 @@ def measure(ranks, failures, note=print):
         scratch = pathlib.Path(scratch)
         rows, run = scratch / "rows.jsonl", scratch / "run"
         speed_cases.write_rows(case, rows)
-        config = write_config(scratch / "config.yaml", **{
-            "base_model": str(speed_cases.write_model(case, None)), "adapter": "none",
-            "datasets": [{"path": str(rows), "type": "tokenized"}], "output_dir": str(run), "micro_batch_size": 1,
-            "global_batch_size": recovery_times.ROWS, "max_steps": 1000000, "learning_rate": 1e-4, "save_steps": 0,
-            "threads": 1})
+        model = speed_cases.write_model(case, None)
+        config = write_config(scratch / "config.yaml", **recovery_times.keys(model, rows, run))
         with Live("train", config, "--ranks", ranks, "--quiet") as live:
             wait_until(lambda: len(recovery_times.journal(run)) > 20)
             marks = [time.time()]

@@ -62,16 +62,20 @@ def journal(run):
     return lines
 
 
+def keys(model, rows, run):
+    """Of the run that is disturbed: it goes on until it is ended."""
+    return {"base_model": str(model), "adapter": "none", "datasets": [{"path": str(rows), "type": "tokenized"}],
+            "output_dir": str(run), "micro_batch_size": MICRO_BATCH, "global_batch_size": ROWS, "max_steps": 1000000,
+            "learning_rate": 1e-4, "save_steps": 0, "threads": 1}
+
+
 def recover(folder, model, rows, ranks, fault):
     """One run and its fault; nothing where the run went past it: rank 1 was so slow that it had no micro-batch then."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         scratch = pathlib.Path(scratch)
         run, marks = scratch / "run", scratch / "marks"
         marks.mkdir()
-        config = write_config(scratch / "config.yaml", **{
-            "base_model": str(model), "adapter": "none", "datasets": [{"path": str(rows), "type": "tokenized"}],
-            "output_dir": str(run), "micro_batch_size": MICRO_BATCH, "global_batch_size": ROWS, "max_steps": 100000,
-            "learning_rate": 1e-4, "save_steps": 0, "threads": 1})
+        config = write_config(scratch / "config.yaml", **keys(model, rows, run))
         mark = marks / FAULTS[fault].split("=")[0].replace("/", ".")
         with Live("train", config, "--ranks", ranks, "--quiet",
                   environment={"CADRE_FAILPOINTS": f"marks={marks};{FAULTS[fault]}"}):

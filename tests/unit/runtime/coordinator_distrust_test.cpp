@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/coordinator.h"
-#include "tests/unit/runtime/simulated_world.h"
+#include "tests/unit/runtime/plain_runs.h"
 
 namespace cadre::runtime {
 namespace {
@@ -11,14 +11,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-CoordinatorOptions options_for(std::size_t ranks, RunPolicy policy = {}) {
-  return {.run_id = "a run", .expected_ranks = ranks, .policy = policy, .checkpoints = "/run/checkpoints"};
-}
-
-void start(SimulatedWorld& world, std::size_t ranks) {
-  for (Rank rank = 0; rank < ranks; ++rank) world.start_rank(rank);
-}
 
 TEST(CoordinatorDistrusts, CopiesThatDifferAreComputedAgain) {
   SimulatedWorld world(options_for(3), workload_of(4, 6));

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "runtime/run_course.h"
-#include "tests/unit/runtime/simulated_world.h"
+#include "tests/unit/runtime/plain_runs.h"
 
 namespace cadre::runtime {
 namespace {
@@ -16,14 +16,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-CoordinatorOptions options_for(std::size_t ranks, RunPolicy policy = {}) {
-  return {.run_id = "a run", .expected_ranks = ranks, .policy = policy, .checkpoints = "/run/checkpoints"};
-}
-
-void start(SimulatedWorld& world, std::size_t ranks) {
-  for (Rank rank = 0; rank < ranks; ++rank) world.start_rank(rank);
-}
 
 TEST(Coordinator, ARunOfAnyNumberOfRanksEndsWithTheSameParameters) {
   for (std::size_t ranks = 1; ranks <= 8; ++ranks) {
