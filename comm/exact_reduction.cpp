@@ -25,12 +25,12 @@ ExactReduction::ExactReduction(Communicator& communicator, ReductionPlan plan)
   if (rounds_ > 0) begin_round();
 }
 
-ExactReduction::~ExactReduction() {
-  if (is_finished_) return;
+void ExactReduction::give_up() noexcept {
+  if (std::exchange(is_finished_, true)) return;
   communicator_.abort("a reduction was given up");
   try {
-    communicator_.wait(from_hosts_.ticket);
-  } catch (const std::exception&) {  // Aborted, and nothing writes into the buffers any more
+    communicator_.wait(communicator_.start({}));
+  } catch (const std::exception&) {  // Aborted, and nothing touches the buffers any more
   }
 }
 

@@ -41,8 +41,8 @@ class ExactReduction {
  public:
   // Posts the receives. `communicator` and the plan's placement outlive it.
   ExactReduction(Communicator& communicator, ReductionPlan plan);
-  // One that was not finished aborts the communicator: buffers of transfers under way go with it.
-  ~ExactReduction();
+  // One that was not finished is given up.
+  ~ExactReduction() { give_up(); }
   ExactReduction(const ExactReduction&) = delete;
   ExactReduction& operator=(const ExactReduction&) = delete;
 
@@ -51,6 +51,9 @@ class ExactReduction {
   // The same piece by piece, chunks in descending order as the backward pass completes them; the last one ends the
   // node.
   void contribute_chunk(std::uint64_t chunk, std::span<const float> sum);
+
+  // Unless it is finished: aborts the communicator, and returns when nothing reads what was contributed any more.
+  void give_up() noexcept;
 
   // In rounds, after each contribution: until the round's nodes of all members are where they belong. CommError,
   // Aborted.

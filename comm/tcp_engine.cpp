@@ -100,16 +100,18 @@ asio::awaitable<void> TcpEngine::greet(std::shared_ptr<StreamSocket> socket) {
 
 void TcpEngine::judge(StreamSocket socket, const Introduction& introduction) {
   const Claim& claim = introduction.claim;
-  const runtime::Member& self = view_.members[self_];
-  const auto found = links_.find(claim.from.rank);
-  if (found == links_.end() || claim.from.incarnation != found->second->member.incarnation ||
-      claim.to != Party{self.rank, self.incarnation}) {
+  const auto is_me = [this](const Party& party) {
+    const runtime::Member& self = view_.members.at(self_);
+    return party == Party{self.rank, self.incarnation};
+  };
+  const auto found = links_.find(claim.from.rank);  // none before the first view
+  if (found == links_.end() || claim.from.incarnation != found->second->member.incarnation || !is_me(claim.to)) {
     ++counters_.refused;
     return send_answer(socket, Answer::kRefused, introduction, options_.token);
   }
   Link& link = *found->second;
   // Of two connections that cross, the one that the lower rank opens counts.
-  const bool mine_counts = link.attempt && link.attempt->connected && self.rank < claim.from.rank;
+  const bool mine_counts = link.attempt && link.attempt->connected && claim.to.rank < claim.from.rank;
   if (link.connection || mine_counts) return send_answer(socket, Answer::kBusy, introduction, options_.token);
   send_answer(socket, Answer::kAccepted, introduction, options_.token);
   cancel(link);

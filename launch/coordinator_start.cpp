@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "launch/coordinator_shell.h"
+#include "launch/hosts.h"
 #include "runtime/authentication.h"
 #include "runtime/error.h"
 #include "runtime/run_folder.h"
@@ -50,7 +51,8 @@ runtime::CoordinatorOptions CoordinatorShell::find_start() {
   options.policy.patience = static_cast<std::uint64_t>(config.early_stopping_patience);
   options.policy.max_grad_norm = config.max_grad_norm;
   options.policy.save_total_limit = static_cast<std::uint64_t>(config.save_total_limit);
-  options.policy.state_copies = static_cast<std::uint32_t>(config.state_copies);
+  const std::int64_t copies = config.zero_stage == 0 ? kMostRanks : config.state_copies;
+  options.policy.state_copies = static_cast<std::uint32_t>(copies);
   options.min_ranks = static_cast<std::size_t>(config.min_ranks);
   options.heartbeat_limit = std::chrono::seconds(config.heartbeat_limit);
   options.progress_limit = std::chrono::seconds(config.progress_limit);

@@ -48,6 +48,9 @@ Coordinator::Machine::Next Coordinator::Machine::next(bool may_regroup) {
   if (reason.empty() && done > 0) reason = stopping_ ? "stopped by " + *stopping_ : owed_snapshot_;
   Order order{.kind = Order::Kind::kWait, .step = done};
   if (!reason.empty() && !snapshots_.has(done)) {
+    // A slow disk may cost a periodic one, but none on which the result or a resume depends.
+    const bool is_needed = end || stopping_ || course_.best.step == static_cast<std::int64_t>(done);
+    if (is_needed && !snapshots_.none_under_way()) return order;
     order.snapshot = true;
     order_snapshot(std::move(reason));
   }

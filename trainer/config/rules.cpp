@@ -220,6 +220,8 @@ class Rules {
     if (config_.resume_from_checkpoint.empty()) fail("resume_from_checkpoint", "expected auto, none or a folder");
     if (!config_.chat_template_date.empty() && !is_date(config_.chat_template_date))
       fail("chat_template_date", "expected a date as 2025-07-26, found \"", shown(config_.chat_template_date), "\"");
+    if (config_.zero_stage == 0 && says("state_copies"))
+      note("zero_stage 0 decides: every rank holds a copy of all state; state_copies does not");
     if (says("attn_implementation"))
       note("attn_implementation: ", config_.attn_implementation, " and auto are one and the same kernel here");
     if (config_.max_steps > 0 && says("num_epochs"))

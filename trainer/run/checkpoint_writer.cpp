@@ -1,11 +1,16 @@
 #include "trainer/run/checkpoint_writer.h"
 
+#include <chrono>
 #include <utility>
 
+#include "runtime/error.h"
 #include "runtime/failpoints.h"
 
 namespace cadre::run {
 namespace {
+
+constexpr std::chrono::seconds kLongestStall{5};
+constexpr std::chrono::milliseconds kCheck{50};
 
 runtime::MemberMessage write_job(const RunFiles& files, const CheckpointWriter::Job& job) {
   try {
@@ -33,9 +38,16 @@ CheckpointWriter::~CheckpointWriter() {
   thread_.join();
 }
 
-void CheckpointWriter::write(Job job) {
+void CheckpointWriter::write(Job job, const Interruption& interruption) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !job_; });
+  const auto deadline = std::chrono::steady_clock::now() + kLongestStall;
+  while (!changed_.wait_for(lock, kCheck, [this] { return !job_; })) {
+    interruption.check();
+    if (std::chrono::steady_clock::now() < deadline) continue;
+    const std::string reason = runtime::say("the disk is still busy with the shard of step ", job_->step);
+    lock.unlock();
+    return done_(runtime::ShardFailed{.stamp = job.stamp, .step = job.step, .reason = reason});
+  }
   job_ = std::move(job);
   changed_.notify_all();
 }

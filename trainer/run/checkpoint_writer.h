@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime/messages.h"
+#include "trainer/run/interruption.h"
 #include "trainer/run/run_files.h"
 #include "trainer/run/state_shards.h"
 
@@ -30,8 +31,9 @@ class CheckpointWriter {
     std::uint64_t step = 0;
     StateSnapshot snapshot;
   };
-  // Waits until an earlier one is written: memory for one snapshot beside the one that is being made.
-  void write(Job job);
+  // Waits for an earlier one: there is memory for one snapshot beside the one that is being made. But a disk that is
+  // slow or hangs holds up training for some seconds only, and then this one is reported as failed. comm::Aborted.
+  void write(Job job, const Interruption& interruption);
 
  private:
   void run();

@@ -100,6 +100,7 @@ void TrainStep::compute_node(Range node, const Work& work) {
     }
     compute_last(node, work);
   } catch (...) {
+    work.reduction.give_up();  // pieces of the partial sums may be on their way
     keep_partials(node.begin);
     throw;
   }

@@ -69,12 +69,12 @@ void Worker::run() {
 void Worker::attempt(const std::function<void()>& work) {
   try {
     work();
+  } catch (const comm::Aborted&) {  // the view has ended: the coordinator's next word says how it goes on
   } catch (const comm::CommError& error) {
-    // A peer is lost, or the view has ended: the coordinator's next word says how it goes on.
-    if (error.peer() >= 0 && place_) {
-      const runtime::View& view = place_->view;
-      tell(runtime::PeerLost{view.stamp, view.members.at(static_cast<std::size_t>(error.peer())).rank});
-    }
+    // Its own transport has failed: others go on without this process, and another may take its place.
+    if (error.peer() < 0 || !place_) throw runtime::RunError(error.what());
+    const runtime::View& view = place_->view;
+    tell(runtime::PeerLost{view.stamp, view.members.at(static_cast<std::size_t>(error.peer())).rank});
   } catch (const runtime::UserError& error) {
     tell(runtime::Failed{.user_can_mend = true, .reason = error.what()});
   } catch (const c10::Error& error) {
@@ -352,7 +352,8 @@ void Worker::take_snapshot(std::uint64_t step) {
                   .name = shard_name(place_->view.stamp, options_.self.rank, options_.self.incarnation),
                   .stamp = place_->view.stamp,
                   .step = step,
-                  .snapshot = snapshot_of(state_->optimizer, owned)});
+                  .snapshot = snapshot_of(state_->optimizer, owned)},
+                 interruption_);
 }
 
 void Worker::write_the_result(const runtime::Order& order) {

@@ -182,7 +182,9 @@ TEST(CoordinatorDrainsToo, NothingIsLoadedAndNoCheckpointTaken) {
 }
 
 TEST(CoordinatorDrainsToo, WhoseShardIsOnItsWayStays) {
-  SimulatedWorld world(options_for(3, true), workload_of(kSteps, 8, 3));  // a chunk each
+  CoordinatorOptions options = options_for(3, true);
+  options.policy.eval_every = 0;                             // the best step's snapshot would wait for this one
+  SimulatedWorld world(options, workload_of(kSteps, 8, 3));  // a chunk each
   for (Rank rank = 0; rank < 3; ++rank) world.start_rank(rank);
   bool asked = false, killed = false;
   world.run([&](SimulatedWorld& w) {
