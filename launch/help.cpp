@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kOverview = R"(cadre: fine-tunes large language models; a run survives its machines
 
-  cadre train    CONFIG.yaml [--KEY VALUE ...] [--dry-run] [--quiet] [--trace]
+  cadre train    CONFIG.yaml [--ranks N | --hosts a:4,b:4] [--KEY VALUE ...] [--dry-run] [--quiet] [--trace]
   cadre generate RUN|MODEL --prompt TEXT | --prompts FILE.jsonl
   cadre merge    RUN [--output DIR]        adapter into base, a Hugging Face folder
   cadre verify   RUN                       recomputes every hash that the run's records claim
@@ -41,9 +41,14 @@ constexpr const char* kGenerate = R"(cadre generate RUN|MODEL: text from a base 
 
 void print_train(std::ostream& out) {
   out << "cadre train CONFIG.yaml [--KEY VALUE ...]: every key of the YAML is an option\n\n"
-         "  --dry-run   prints the resolved configuration with where each value came from, and ends\n"
-         "  --quiet     no progress\n"
-         "  --trace     writes where each rank's time goes to output_dir/trace/rank-N.json, for ui.perfetto.dev\n\n";
+         "  --ranks N           so many processes on this machine; by default one a core (with threads: T, one for T\n"
+         "                      cores), at most what memory and the micro-batches of a step allow\n"
+         "  --hosts a:4,b:4     4 on host a and 4 on host b, which ssh reaches (or what OMPI_MCA_plm_rsh_agent names)\n"
+         "                      Neither changes a bit of the result. Under an mpirun of your own: none of both\n"
+         "  --dry-run           prints the resolved configuration with where each value came from, and ends\n"
+         "  --quiet             no progress\n"
+         "  --trace             writes where each rank's time goes to output_dir/trace/rank-N.json, for "
+         "ui.perfetto.dev\n\n";
   for (const config::KeyDescription& key : config::describe_keys()) {
     out << "  " << std::left << std::setw(38) << key.name << ' ' << key.type;
     if (!key.default_value.empty()) out << " (" << key.default_value << ')';

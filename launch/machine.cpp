@@ -13,6 +13,8 @@
 #include <iterator>
 #include <sstream>
 
+#include "launch/cgroup.h"
+
 namespace cadre::launch {
 namespace {
 
@@ -61,17 +63,19 @@ void look_at_processor(Machine& machine) {
   } else {
     machine.cores = static_cast<std::uint64_t>(::sysconf(_SC_NPROCESSORS_ONLN));
   }
+  if (const auto cores = own_cgroup_limits().cores; cores && *cores < static_cast<double>(machine.cores)) {
+    machine.cores = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(*cores));
+  }
 }
 
 void look_at_memory(Machine& machine) {
   machine.memory_bytes = count_in(value_of("/proc/meminfo", "MemTotal", ':')) * 1024;
   machine.memory_free_bytes = count_in(value_of("/proc/meminfo", "MemAvailable", ':')) * 1024;
-  // A container's own limit; "max" counts as none.
-  const std::uint64_t limit = count_in(first_line("/sys/fs/cgroup/memory.max"));
-  if (limit == 0 || limit >= machine.memory_bytes) return;
-  const std::uint64_t used = count_in(first_line("/sys/fs/cgroup/memory.current"));
-  machine.memory_bytes = limit;
-  machine.memory_free_bytes = std::min(machine.memory_free_bytes, limit - std::min(limit, used));
+  const CgroupLimits limits = own_cgroup_limits();
+  if (limits.memory_bytes) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
+  if (limits.memory_free_bytes) {
+    machine.memory_free_bytes = std::min(machine.memory_free_bytes, *limits.memory_free_bytes);
+  }
 }
 
 void look_at_gpus(Machine& machine) {

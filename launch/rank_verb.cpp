@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "comm/tcp_transport.h"
+#include "launch/environment.h"
 #include "launch/exit_code.h"
 #include "launch/mpi_boot.h"
 #include "launch/pinning.h"
@@ -41,7 +42,8 @@ int run_rank(const MpiBoot& mpi) {
   run::WorkerOptions options{.config = resolved.config,
                              .chat_template_date = mpi.boot.chat_template_date,
                              .prepared_key = mpi.boot.prepared_key,
-                             .trace = mpi.boot.trace};
+                             .trace = mpi.boot.trace,
+                             .check_machine = require_possible_instructions};
   options.self = {.rank = mpi.run_rank(), .host = self.host, .island = mpi.boot.island, .pid = self.pid};
   options.control = {.endpoints = mpi.boot.coordinator, .token = mpi.boot.token};
   if (has_relay) options.control.relay = relay_endpoint(mpi.boot);

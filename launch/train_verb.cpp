@@ -21,6 +21,7 @@
 #include "runtime/compute_program.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
+#include "runtime/instruction_set.h"
 #include "runtime/json_fields.h"
 #include "runtime/shared_folder.h"
 #include "trainer/run/recorder.h"
@@ -170,10 +171,12 @@ int launch_run(run::RunSetup& setup, const Ranks& ranks, const StandingRanks& st
   const std::size_t hosts = std::max(ranks.islands.size(), standing.hosts.size());
   if (ranks.count > 1) progress.note(runtime::say(ranks.count, " ranks on ", hosts, hosts == 1 ? " host" : " hosts"));
   runtime::reach(runtime::Failpoint::kStart, 0);
+  const runtime::InstructionPins pins = runtime::pins_in_environment();
   LaunchPlan plan{.islands = ranks.islands,
                   .other_hosts = standing.hosts,
                   .coordinator = {program, "coordinator"},
                   .rank = {program, "rank"},
+                  .environment = {pins.begin(), pins.end()},
                   .logs = setup.folder.logs(),
                   .requests = setup.folder.path(),
                   .has_host_file = ranks.are_on_named_hosts(),

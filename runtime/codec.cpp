@@ -49,7 +49,8 @@ auto fields(Is<EpochShape> auto& it) {
   return std::tie(it.steps, it.micro_batches, it.last_micro_batches);
 }
 auto fields(Is<Workload> auto& it) {
-  return std::tie(it.total_steps, it.epochs, it.evaluation_units, it.elements, it.layout, it.digest);
+  return std::tie(it.total_steps, it.epochs, it.evaluation_units, it.elements, it.layout, it.digest, it.instructions,
+                  it.known_answer);
 }
 auto fields(Is<Join> auto& it) {
   return std::tie(it.self, it.folder_proof);

@@ -4,10 +4,10 @@
 //
 // Each is PHASE@STEP/WHO=ACTION. STEP: the updates done before, or * for whichever comes first. WHO: the number of a
 // rank, `coordinator` or `launcher`. ACTION: kill and stop (SIGKILL and SIGSTOP to itself), pause:MILLISECONDS, error
-// (throws RunError), flip (the caller changes a bit of what it has in hand: at exchange the reduced gradient, at apply
-// the state, at gather a parameter), slow:MILLISECONDS (a pause each time). Each fires once in a process; with
-// marks=FOLDER once in all of them, those that take another's place included: who fires makes the file PHASE@STEP.WHO
-// there first, with its process number in it.
+// (throws RunError), flip (the caller changes a bit of what it has in hand: at load the known answer, at exchange the
+// reduced gradient, at apply the state, at gather a parameter), slow:MILLISECONDS (a pause each time). Each fires once
+// in a process; with marks=FOLDER once in all of them, those that take another's place included: who fires makes the
+// file PHASE@STEP.WHO there first, with its process number in it.
 #pragma once
 
 #include <array>

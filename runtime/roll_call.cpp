@@ -20,6 +20,13 @@ std::string difference(const Workload& work, const Workload& other) {
     return say(other.evaluation_units, " batches of validation rows instead of ", work.evaluation_units);
   }
   if (work.epochs != other.epochs) return "epochs of another shape";
+  if (work.instructions != other.instructions) {
+    return "instructions " + other.instructions + " instead of " + work.instructions +
+           ", and others round otherwise; under an mpirun of your own, mpirun -x hands them on";
+  }
+  if (work.digest == other.digest) {
+    return "another result of the same micro-batch: its processor, or a library there, rounds otherwise";
+  }
   return "another model, other data or another configuration (digest " + other.digest.substr(0, 12) + " instead of " +
          work.digest.substr(0, 12) + ")";
 }

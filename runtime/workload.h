@@ -21,8 +21,10 @@ struct Workload {
   std::vector<EpochShape> epochs = {};  // together at least total_steps
   std::uint32_t evaluation_units = 0;   // batches of validation rows; 0: no validation
   std::uint64_t elements = 0;           // of the flat space of trained parameters
-  std::string layout = {};  // hash of what lies where in that space: checkpoints of equal ones can be exchanged
-  std::string digest = {};  // of plan, data, base model and layout
+  std::string layout = {};         // hash of what lies where in that space: checkpoints of equal ones can be exchanged
+  std::string digest = {};         // of plan, data, base model and layout
+  std::string instructions = {};   // that are pinned, as instruction_set.h writes them
+  std::uint64_t known_answer = 0;  // hash of what one micro-batch gives with the starting values
 
   // Of optimizer step `step`, counted from 0.
   std::uint32_t micro_batches_of(std::uint64_t step) const;

@@ -98,8 +98,10 @@ class Hosts:
             cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
         script = pathlib.Path(folder) / f"remote_shell-{self.key}"
-        # As with ssh, nothing of this machine's environment counts there; a test may give hosts a TMPDIR.
-        script.write_text("#!/bin/sh\nhost=$1\nshift\nunset TMPDIR\n"
+        # As with ssh, this machine's settings do not count there (marks and failpoints are the tests'); a test may give
+        # hosts a TMPDIR.
+        script.write_text("#!/bin/sh\nhost=$1\nshift\nunset TMPDIR GOMP_SPINCOUNT ATEN_CPU_CAPABILITY MKL_CBWR "
+                          "ONEDNN_MAX_CPU_ISA\n"
                           "[ -z \"$HOSTS_TMPDIR\" ] || export TMPDIR=\"$HOSTS_TMPDIR\"\ncase $host in\n" + "\n".join(cases) +
                           "\n*)\n  echo \"remote_shell: no host $host\" >&2\n  exit 255 ;;\nesac\n")
         script.chmod(0o755)

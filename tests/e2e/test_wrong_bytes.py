@@ -5,7 +5,7 @@ import unittest
 
 from in_folder import InFolder
 from many_ranks import Scene, bits
-from program import DONE, cadre, read_lines, write_config
+from program import DONE, USER_MUST_MEND, cadre, read_lines, write_config
 
 RANKS = 3
 
@@ -55,6 +55,12 @@ class WrongBytesTest(InFolder):
     def test_twice(self):
         events = self.check("twice", "exchange@2/1=flip;exchange@5/1=flip", [(3, 1), (6, 1)], lost=(1,))
         self.assertIn("held wrong bytes in 2 steps", events["lost"][0]["reason"])
+
+    def test_of_a_rank_that_computes_other_ones_from_the_start(self):
+        ended, run = self.train("other", "load@0/1=flip")
+        self.assertEqual(ended.code, USER_MUST_MEND, ended.err)
+        self.assertIn("rank 1 has another result of the same micro-batch", ended.err)
+        self.assertEqual([line for line in read_lines(run / "journal.jsonl") if line["event"] == "commit"], [])
 
 
 if __name__ == "__main__":

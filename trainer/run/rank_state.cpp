@@ -1,11 +1,12 @@
 #include "trainer/run/rank_state.h"
 
-#include <ATen/Version.h>
-
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
+#include "runtime/digest.h"
 #include "runtime/error.h"
+#include "runtime/instruction_set.h"
 #include "runtime/sha256.h"
 #include "trainer/run/load_decoder.h"
 #include "trainer/run/schedule_of.h"
@@ -29,6 +30,24 @@ std::unique_ptr<RankState> load_rank_state(const config::Config& config, const s
                                                std::move(evaluation)});
 }
 
+namespace {
+
+// Of the first micro-batch, from the starting values: loss and gradient, to the bit.
+std::uint64_t known_answer(RankState& state) {
+  const data::Step& step = state.plan.at(0);
+  const StepOptions options{.seed = static_cast<std::uint64_t>(state.config.seed),
+                            .lora_dropout = state.config.lora_dropout,
+                            .checkpointing = state.config.gradient_checkpointing};
+  const runtime::MicroBatchResult result =
+      compute_micro_batch(*state.decoder, state.prepared.train, step.micro_batches.at(0), 0,
+                          trained_tokens_of(state.prepared.train, step), options);
+  const at::Tensor& gradients = state.decoder->parameters().gradients();
+  return runtime::digest_of({static_cast<const std::byte*>(gradients.data_ptr()), gradients.nbytes()},
+                            std::bit_cast<std::uint64_t>(result.loss_sum));
+}
+
+}  // namespace
+
 runtime::Workload workload_of(RankState& state) {
   runtime::Workload workload;
   workload.total_steps = static_cast<std::uint64_t>(state.plan.total_steps());
@@ -38,7 +57,9 @@ runtime::Workload workload_of(RankState& state) {
   workload.layout = layout_sha256(state.decoder->parameters());
   // Equal digests: equal rows in equal steps, equal base and starting values, equal chunks.
   workload.digest = runtime::sha256_hex(state.prepared.train.sha256 + state.prepared.validation.sha256 +
-                                        state.base.folder.sha256() + workload.layout + at::get_cpu_capability());
+                                        state.base.folder.sha256() + workload.layout);
+  workload.instructions = runtime::shell_words(runtime::pins_in_environment());
+  workload.known_answer = known_answer(state);
   return workload;
 }
 

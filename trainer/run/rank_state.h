@@ -38,7 +38,7 @@ struct RankState {
 std::unique_ptr<RankState> load_rank_state(const config::Config& config, const std::string& chat_template_date,
                                            std::optional<data::Prepared> elsewhere = std::nullopt);
 
-// What there is to do, as this rank derives it.
+// What there is to do, as this rank derives it, and how it computes: one micro-batch, before the first update.
 runtime::Workload workload_of(RankState& state);
 
 // "training 1,024 of 260,032 parameters (0.39 %)", for a person.

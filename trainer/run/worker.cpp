@@ -118,6 +118,7 @@ std::optional<data::Prepared> Worker::prepared_elsewhere() {
 void Worker::load() {
   if (options_.trace) begin_trace();
   const Span span(trace_.get(), "load", 0);
+  options_.check_machine();
   state_ = load_rank_state(options_.config, options_.chat_template_date, prepared_elsewhere());
   step_ = std::make_unique<TrainStep>(*state_, trace_.get());
   transport_ = options_.make_transport(options_.self);
@@ -127,7 +128,7 @@ void Worker::load() {
   options_.self.endpoints = transport_->endpoints();
   rejoin_.workload = workload_of(*state_);
   rejoin_.is_ready = true;
-  reach(Failpoint::kLoad, 0);
+  if (reach(Failpoint::kLoad, 0)) rejoin_.workload.known_answer ^= 1;
   introduce();
   tell(runtime::Ready{.workload = rejoin_.workload, .endpoints = options_.self.endpoints});
 }

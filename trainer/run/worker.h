@@ -23,9 +23,10 @@ namespace cadre::run {
 struct WorkerOptions {
   const config::Config& config;  // outlives the worker
   std::string chat_template_date = {};
-  std::string prepared_key = {};  // of the prepared data in the launch node's cache
-  bool trace = false;             // into output_dir/trace
-  runtime::Member self = {};      // as the launcher knows it; endpoints empty
+  std::string prepared_key = {};                // of the prepared data in the launch node's cache
+  bool trace = false;                           // into output_dir/trace
+  runtime::Member self = {};                    // as the launcher knows it; endpoints empty
+  std::function<void()> check_machine = [] {};  // before anything is loaded. UserError: it cannot do what the run needs
   runtime::ControlClientOptions control = {};
   // Called after the coordinator has let this rank in.
   std::function<std::unique_ptr<comm::Transport>(const runtime::Member& self)> make_transport = {};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "runtime/run_course.h"
@@ -219,15 +220,30 @@ TEST(Coordinator, OneThatDiesBeforeTheStartMayComeAgain) {
 }
 
 TEST(Coordinator, DifferentWorkIsNamed) {
-  Coordinator coordinator(options_for(3), {});
-  Effects effects;
-  for (Rank rank = 0; rank < 3; ++rank) {
-    coordinator.on_message(rank + 1, Join{{.rank = rank}}, {});
-    effects = coordinator.on_message(rank + 1, Ready{workload_of(rank == 1 ? 12 : 10, 4), {}}, {});
+  struct Case {
+    std::function<void(Workload&)> change;
+    const char* word;
+  };
+  const std::vector<Case> cases = {
+      {[](Workload& w) { w = workload_of(12, 4); }, "12 steps instead of 10"},
+      {[](Workload& w) { w.digest = "other"; }, "other data"},
+      {[](Workload& w) { w.instructions = "MKL_CBWR=AVX512"; }, "instructions MKL_CBWR=AVX512 instead of "},
+      {[](Workload& w) { w.known_answer = 7; }, "another result of the same micro-batch"},
+  };
+  for (const Case& one : cases) {
+    Coordinator coordinator(options_for(3), {});
+    Effects effects;
+    for (Rank rank = 0; rank < 3; ++rank) {
+      Workload work = workload_of(10, 4);
+      if (rank == 1) one.change(work);
+      coordinator.on_message(rank + 1, Join{{.rank = rank}}, {});
+      effects = coordinator.on_message(rank + 1, Ready{work, {}}, {});
+    }
+    const auto& finished = std::get<Finished>(effects.back());
+    EXPECT_EQ(finished.outcome, RunOutcome::kUserError);
+    EXPECT_THAT(finished.reason, HasSubstr("rank 1 has other work than rank 0: rank 1 has "));
+    EXPECT_THAT(finished.reason, HasSubstr(one.word));
   }
-  const auto& finished = std::get<Finished>(effects.back());
-  EXPECT_EQ(finished.outcome, RunOutcome::kUserError);
-  EXPECT_THAT(finished.reason, HasSubstr("rank 1 has other work than rank 0: rank 1 has 12 steps instead of 10"));
 }
 
 TEST(Coordinator, UnsoundWorkEndsTheRun) {
