@@ -91,6 +91,27 @@ class BadDiskTest(unittest.TestCase):
 install(table, BadDiskTest, lambda: pathlib.Path(BadDiskTest._scratch.name))
 
 
+class HungDiskTest(InFolder):
+    def test_disk_that_hangs_while_a_checkpoint_is_written(self):
+        """Training goes on without the periodic ones that follow; the last one waits for it."""
+        base = tiny_base.write_base(self.folder / "base")
+        rows = tiny_base.write_jsonl(self.folder / "rows.jsonl", tiny_base.rows(100))
+        runs = {}
+        for name, points in (("undisturbed", ""), ("hangs", "checkpoint@2/0=pause:16000;checkpoint@2/1=pause:16000")):
+            runs[name] = self.folder / name
+            config = write_config(self.folder / f"{name}.yaml", **full(
+                base, runs[name], rows, global_batch_size=10, max_steps=7, save_steps=2))
+            ended = cadre("train", config, "--ranks", 2, environment={"CADRE_FAILPOINTS": points})
+            self.assertEqual(ended.code, DONE, ended.err)
+        self.assertEqual(checkpoints(runs["undisturbed"]), [f"step-0000000{step}" for step in (2, 4, 6, 7)])
+        self.assertEqual(checkpoints(runs["hangs"]), ["step-00000002", "step-00000007"])
+        failed = [line for line in read_lines(runs["hangs"] / "journal.jsonl") if line["event"] == "checkpoint_failed"]
+        self.assertEqual([line["step"] for line in failed], [4, 6])
+        self.assertIn("the disk is still busy with the shard of step 2", failed[0]["reason"])
+        self.assertEqual(*(sha256(run / "model.safetensors") for run in runs.values()))
+        self.assertEqual(*(losses(run) for run in runs.values()))
+
+
 class SmallDiskTest(InFolder):
     @classmethod
     def setUpClass(cls):
