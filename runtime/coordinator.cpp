@@ -347,6 +347,12 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Failed&& message) {
   // One that was about to join is no loss to those that are at work.
   if (peer.is != Peer::Is::kMember && phase_ != Phase::kGathering) return put_out(from, reason);
   if (phase_ == Phase::kWriting && peer.index == view_.writer() && write_last_instead(reason)) return;
+  // A process may fail where another would not, by its memory or its device: of each step one may.
+  const bool computes = phase_ == Phase::kTraining || phase_ == Phase::kEvaluating || phase_ == Phase::kFencing;
+  if (computes && !message.user_can_mend && live_ > options_.min_ranks && failed_at_ != course_.done) {
+    failed_at_ = course_.done;
+    return put_out(from, "it failed: " + reason);
+  }
   const bool is_elsewhere =
       peer.is != Peer::Is::kConnected && !options_.host.empty() && peer.member.host != options_.host;
   if (message.user_can_mend && !is_elsewhere) return fail(reason, RunOutcome::kUserError);

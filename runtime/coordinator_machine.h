@@ -232,7 +232,8 @@ class Coordinator::Machine {
   RunCourse course_;
   StepVotes votes_;
   Disputes disputes_;
-  std::optional<std::uint64_t> doubted_;  // step whose state no later vote has confirmed, nor its checkpoint
+  std::optional<std::uint64_t> failed_at_;  // step in which the last rank failed that the others went on without
+  std::optional<std::uint64_t> doubted_;    // step whose state no later vote has confirmed, nor its checkpoint
   Speeds speeds_;
   EvaluationVotes evaluation_;
   NewView told_view_;  // the last one, and the last commit, without its order: for who has not heard them

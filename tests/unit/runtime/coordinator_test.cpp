@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <set>
 
 #include "runtime/run_course.h"
 #include "tests/unit/runtime/plain_runs.h"
@@ -279,36 +280,6 @@ TEST(Coordinator, ACheckpointOfOtherWorkIsRefused) {
   resumed.run();
   EXPECT_EQ(resumed.finished->outcome, RunOutcome::kUserError);
   EXPECT_THAT(resumed.finished->reason, HasSubstr("another model"));
-}
-
-TEST(Coordinator, AFailureOfOneRankEndsTheRunWithItsReason) {
-  for (const bool user_can_mend : {false, true}) {
-    SimulatedWorld world(options_for(2), workload_of(2, 4));
-    world.start_rank(0);
-    world.start_rank(1);
-    while (world.coordinator().view().size() == 0) world.deliver_one();
-    world.send(1, Failed{user_can_mend, "model.safetensors:\n it has no header"});
-    ASSERT_TRUE(world.finished.has_value());
-    EXPECT_EQ(world.finished->outcome, user_can_mend ? RunOutcome::kUserError : RunOutcome::kFailed);
-    EXPECT_EQ(world.finished->reason,
-              user_can_mend ? "model.safetensors:  it has no header" : "rank 1: model.safetensors:  it has no header");
-    EXPECT_TRUE(world.rank(0)->ended.has_value());
-  }
-}
-
-TEST(Coordinator, AFailureElsewhereNamesTheHost) {
-  CoordinatorOptions options = options_for(3);  // one of them never comes
-  options.host = "host-1";
-  for (const Rank rank : {0U, 1U}) {
-    SimulatedWorld world(options, workload_of(2, 4));
-    start(world, 2);
-    world.run();
-    world.send(rank, Failed{true, "base: there is no such folder"});
-    EXPECT_EQ(world.finished->outcome, RunOutcome::kUserError);
-    EXPECT_EQ(world.finished->reason, rank == 0 ? "base: there is no such folder"
-                                                : "rank 1 on host-2: base: there is no such folder; every host "
-                                                  "needs base_model at the path that it has on the launch node");
-  }
 }
 
 TEST(Coordinator, TheResultIsWrittenByARankThatSharesTheFolder) {
