@@ -2,9 +2,13 @@
 //
 // A communicator belongs to one view and is used by one thread; only abort() may be called from another. Transfers are
 // matched by order for each ordered pair of ranks: the n-th send of a to b meets the n-th receive of b from a, and both
-// sides derive its size from the plan. No tags, no headers: NCCL could not have them (a group is ncclGroupStart …
-// ncclGroupEnd of ncclSend and ncclRecv on one stream, wait() a stream synchronisation that polls
-// ncclCommGetAsyncError, abort() ncclCommAbort).
+// sides derive its size from the plan. No tags, no headers, nothing that NCCL could not have. Algorithms begin receives
+// long before the sends that those depend on, so no transfer may hold up one of another pair or direction. On one NCCL
+// communicator and stream it would: a transport of NCCL makes a communicator of two ranks and a stream for each ordered
+// pair, on first use (ncclCommInitRankConfig, not blocking), and host_routes.h keeps the pairs few. A group is then
+// ncclSend and ncclRecv on the streams of its pairs; start() lets these wait, by an event, for the caller's stream, so
+// that buffers on a device are read and written in its order; wait() lets the caller's stream wait for them, polling
+// ncclCommGetAsyncError; abort() is ncclCommAbort of each.
 #pragma once
 
 #include <cstddef>

@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "tests/unit/comm/asleep.h"
 #include "tests/unit/comm/counting_communicator.h"
 #include "tests/unit/comm/transport_world.h"
 
@@ -80,6 +81,17 @@ TEST_F(AllGatherTest, LeavesTheRightValuesEverywhere) {
       expect_all_to_get(hosts, in_turn(static_cast<std::uint32_t>(hosts.size()), copies));
     }
   }
+}
+
+TEST_F(AllGatherTest, AnAbortEndsTheWaitForOthers) {
+  const std::unique_ptr<World> world = world_factories().front().make(2);
+  const Communicators communicators = world->next_view();
+  const runtime::Placement holders = in_turn(2, 1);
+  std::vector<float> values(kSpace.elements);
+  AllGather gather(*communicators[0], {.chunks = kSpace, .holders = &holders}, values);
+  Asleep waits([&] { EXPECT_THROW(gather.finish(), Aborted); });
+  waits.until_asleep();
+  communicators[0]->abort("the view changes");
 }
 
 TEST_F(AllGatherTest, NothingPassesBetweenHostsThatHaveACopyEach) {

@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "tests/unit/comm/asleep.h"
 #include "tests/unit/comm/counting_communicator.h"
 #include "tests/unit/comm/step_nodes.h"
 #include "tests/unit/comm/transport_world.h"
@@ -209,6 +210,28 @@ TEST_P(ExactReductionTest, AReductionThatIsGivenUpAbortsItsView) {
                                   {.micro_batches = 2, .nodes = nodes, .chunks = kSpace, .placement = &view.placement});
   }
   EXPECT_THROW(view.communicators[0]->wait(view.communicators[0]->start({})), Aborted);
+}
+
+// One that waits for what others do not contribute is woken from another thread.
+TEST_P(ExactReductionTest, AnAbortEndsTheWaitForOthers) {
+  for (const bool in_rounds : {false, true}) {
+    const View view = next_view(1);
+    if (view.members.size() == 1) return;
+    const auto members = static_cast<std::uint32_t>(view.members.size());
+    Nodes nodes(members);
+    for (std::uint32_t member = 0; member < members; ++member) nodes[member] = {{member, member + 1}};
+    Communicator& communicator = *view.communicators[0];
+    ExactReduction reduction(communicator, {.micro_batches = members,
+                                            .nodes = nodes,
+                                            .chunks = kSpace,
+                                            .placement = &view.placement,
+                                            .in_rounds = in_rounds});
+    const std::vector<float> sum(kSpace.elements);
+    reduction.contribute(sum);
+    Asleep waits([&] { EXPECT_THROW(reduction.finish(), Aborted); });
+    waits.until_asleep();
+    communicator.abort("the view changes");
+  }
 }
 
 TEST_P(ExactReductionTest, OneMemberMayContributeEverything) {

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <thread>
 
+#include "tests/unit/comm/asleep.h"
 #include "tests/unit/comm/transport_world.h"
 
 namespace cadre::comm {
@@ -68,6 +69,19 @@ void all_to_all(Communicator& communicator, std::size_t size, int message = 0) {
   }
 }
 
+// Everybody's bytes wander `hops` members on.
+void pass_on(Communicator& communicator, std::size_t bytes, int hops) {
+  const int size = communicator.size(), self = communicator.rank();
+  const int next = (self + 1) % size, before = (self + size - 1) % size;
+  Bytes out = pattern(bytes, self, 0, 0), in(bytes);
+  for (int hop = 0; hop < hops; ++hop) {
+    communicator.wait(
+        communicator.start({.sends = {{.to = next, .bytes = out}}, .receives = {{.from = before, .bytes = in}}}));
+    std::swap(out, in);
+  }
+  EXPECT_TRUE(out == pattern(bytes, (self + size - hops % size) % size, 0, 0));
+}
+
 struct Case {
   WorldFactory factory;
   int size;
@@ -111,6 +125,7 @@ TEST_P(TransportTest, AllToAllOfEverySize) {
   if (world->size() <= 2) sizes.push_back(64 << 20);
   together(view, [&](Communicator& communicator) {
     for (const std::size_t size : sizes) all_to_all(communicator, size);
+    if (communicator.size() > 2) pass_on(communicator, 64 << 20, 1);
   });
 }
 
@@ -136,7 +151,7 @@ TEST_P(TransportTest, OrderHoldsForEachPairWithManyGroupsInFlight) {
     for (int message = 0; message < kMessages; ++message) {
       for (int peer = 0; peer < communicator.size(); ++peer, ++at) {
         if (peer == self) continue;
-        // Sends and receives in groups of their own: no group may block the one behind it.
+        // Sends and receives in groups of their own: none may hold up one of another pair or direction.
         tickets.push_back(communicator.start({.sends = {{.to = peer, .bytes = out[at]}}}));
         tickets.push_back(communicator.start({.receives = {{.from = peer, .bytes = in[at]}}}));
       }
@@ -157,17 +172,7 @@ TEST_P(TransportTest, OrderHoldsForEachPairWithManyGroupsInFlight) {
 TEST_P(TransportTest, ARingPassesBytesOn) {
   const auto world = this->world();
   if (alone()) return;
-  together(world->next_view(), [&](Communicator& communicator) {
-    const int size = communicator.size();
-    const int next = (communicator.rank() + 1) % size, before = (communicator.rank() + size - 1) % size;
-    Bytes bytes = pattern(100'003, communicator.rank(), 0, 0), in(bytes.size());
-    for (int step = 0; step < size; ++step) {
-      communicator.wait(
-          communicator.start({.sends = {{.to = next, .bytes = bytes}}, .receives = {{.from = before, .bytes = in}}}));
-      std::swap(bytes, in);
-    }
-    EXPECT_TRUE(bytes == pattern(bytes.size(), communicator.rank(), 0, 0));
-  });
+  together(world->next_view(), [](Communicator& communicator) { pass_on(communicator, 100'003, communicator.size()); });
 }
 
 // A receiver that is busy holds its senders up, and loses nothing.
@@ -175,18 +180,30 @@ TEST_P(TransportTest, ASenderWaitsForAReceiverThatIsNotReady) {
   const auto world = this->world();
   if (alone()) return;
   constexpr std::size_t kBytes = 32 << 20;
-  together(world->next_view(), [&](Communicator& communicator) {
-    if (communicator.rank() == 0) {
-      const Bytes large = pattern(kBytes, 0, 1, 0), small = pattern(9, 0, 1, 1);
-      const auto ticket = communicator.start({.sends = {{.to = 1, .bytes = large}, {.to = 1, .bytes = small}}});
-      EXPECT_TRUE(receive(communicator, 1, 5) == pattern(5, 1, 0, 0));
-      communicator.wait(ticket);
-    } else if (communicator.rank() == 1) {
-      send(communicator, 0, pattern(5, 1, 0, 0));
-      EXPECT_TRUE(receive(communicator, 0, kBytes) == pattern(kBytes, 0, 1, 0));
-      EXPECT_TRUE(receive(communicator, 0, 9) == pattern(9, 0, 1, 1));
-    }
-  });
+  const Communicators view = world->next_view();
+  const Bytes large = pattern(kBytes, 0, 1, 0), small = pattern(9, 0, 1, 1);
+  const auto ticket = view[0]->start({.sends = {{.to = 1, .bytes = large}, {.to = 1, .bytes = small}}});
+  Asleep sends([&] { view[0]->wait(ticket); });
+  sends.until_asleep();
+  EXPECT_FALSE(sends.is_over());
+  EXPECT_TRUE(receive(*view[1], 0, kBytes) == large);
+  EXPECT_TRUE(receive(*view[1], 0, 9) == small);
+}
+
+TEST_P(TransportTest, WhatIsDoneIsKnownWithoutWaiting) {
+  const auto world = this->world();
+  if (alone()) return;
+  const Communicators view = world->next_view();
+  const Bytes bytes = pattern(70'000, 0, 1, 0);
+  Bytes in(bytes.size());
+  const auto received = view[1]->start({.receives = {{.from = 0, .bytes = in}}});
+  EXPECT_FALSE(view[1]->is_done(received));
+  const auto sent = view[0]->start({.sends = {{.to = 1, .bytes = bytes}}});
+  while (!view[0]->is_done(sent) || !view[1]->is_done(received)) std::this_thread::yield();
+  EXPECT_TRUE(in == bytes);
+  view[0]->wait(sent);
+  view[1]->wait(received);
+  EXPECT_TRUE(view[0]->is_done(view[0]->start({})));
 }
 
 TEST_P(TransportTest, AbortEndsEveryKindOfWait) {
@@ -202,15 +219,23 @@ TEST_P(TransportTest, AbortEndsEveryKindOfWait) {
         return Group{.sends = {{.to = last, .bytes = large}}, .receives = {{.from = last, .bytes = in}}};
       }};
   for (const auto& kind : kinds) {
-    const Communicators view = world->next_view();
-    Bytes in(1000);
-    const auto ticket = view[0]->start(kind(in));
-    auto waits = std::async(std::launch::async, [&] { return error_of<Aborted>([&] { view[0]->wait(ticket); }); });
-    view[0]->abort("a test's reason");
-    EXPECT_EQ(waits.get(), "a test's reason");
-    // And what comes later; the first reason stays.
-    view[0]->abort("another");
-    EXPECT_EQ(error_of<Aborted>([&] { view[0]->wait(view[0]->start({})); }), "a test's reason");
+    for (const bool has_begun : {false, true}) {  // or the abort comes while they do not even have a connection
+      const Communicators view = world->next_view();
+      if (has_begun) together(view, [](Communicator& communicator) { all_to_all(communicator, 10); });
+      Bytes in(1000);
+      const auto ticket = view[0]->start(kind(in));
+      {
+        Asleep waits([&] { EXPECT_EQ(error_of<Aborted>([&] { view[0]->wait(ticket); }), "a test's reason"); });
+        if (has_begun) {
+          waits.until_asleep();
+          EXPECT_FALSE(waits.is_over());
+        }
+        view[0]->abort("a test's reason");
+      }
+      // And what comes later; the first reason stays.
+      view[0]->abort("another");
+      EXPECT_EQ(error_of<Aborted>([&] { view[0]->wait(view[0]->start({})); }), "a test's reason");
+    }
   }
 }
 
@@ -258,27 +283,34 @@ TEST_P(TransportTest, AfterAnAbortInTheMiddleOfAMessageTheNextViewWorksOnTheSame
 }
 
 TEST_P(TransportTest, APeerThatVanishesIsNamedAtOnce) {
-  const auto world = this->world();
-  if (alone()) return;
-  const Communicators view = world->next_view();
-  together(view, [](Communicator& communicator) { all_to_all(communicator, 1000); });
-  const int gone = world->size() - 1;
-  // All others wait for it; the transport goes while they do.
-  std::vector<std::future<void>> waits;
-  for (int rank = 0; rank < gone; ++rank) {
-    waits.push_back(std::async(std::launch::async, [&, rank] {
-      int peer = -2;
-      const auto why = error_of<CommError>([&] { receive(*view[static_cast<std::size_t>(rank)], gone, 7); }, &peer);
-      EXPECT_TRUE(why.has_value());
-      EXPECT_EQ(peer, gone) << why.value_or("");
-    }));
+  // All others wait for it, or for it to take what they send; the transport goes while they do.
+  for (const bool they_send : {false, true}) {
+    const auto world = this->world();
+    if (alone()) return;
+    const Communicators view = world->next_view();
+    together(view, [](Communicator& communicator) { all_to_all(communicator, 1000); });
+    const int gone = world->size() - 1;
+    const Bytes large(32 << 20);
+    {
+      std::vector<std::unique_ptr<Asleep>> waits;
+      for (int rank = 0; rank < gone; ++rank) {
+        waits.push_back(std::make_unique<Asleep>([&, rank] {
+          Communicator& own = *view[static_cast<std::size_t>(rank)];
+          int peer = -2;
+          const auto why =
+              error_of<CommError>([&] { they_send ? send(own, gone, large) : (void)receive(own, gone, 7); }, &peer);
+          EXPECT_TRUE(why.has_value());
+          EXPECT_EQ(peer, gone) << why.value_or("");
+        }));
+      }
+      for (const auto& wait : waits) wait->until_asleep();
+      world->kill(gone);
+    }
+    // The survivors go on.
+    std::vector<int> survivors;
+    for (int member = 0; member < gone; ++member) survivors.push_back(member);
+    together(world->next_view(survivors), [](Communicator& communicator) { all_to_all(communicator, 1000); });
   }
-  world->kill(gone);
-  for (auto& wait : waits) wait.get();
-  // The survivors go on.
-  std::vector<int> survivors;
-  for (int member = 0; member < gone; ++member) survivors.push_back(member);
-  together(world->next_view(survivors), [](Communicator& communicator) { all_to_all(communicator, 1000); });
 }
 
 TEST_P(TransportTest, APeerThatWasNeverThereIsNamed) {

@@ -10,6 +10,7 @@
 #include "tests/unit/tensor/whole_step.h"
 #include "trainer/adapter/initialise.h"
 #include "trainer/model/stored_tensor.h"
+#include "trainer/run/gradient_front.h"
 
 namespace cadre::model {
 namespace {
@@ -126,6 +127,30 @@ TEST(Decoder, GradientIsTheSlopeOfTheLoss) {
     const double down = run::evaluate(*decoder, dataset, 6);
     // DoRA's row norms are constants of its gradient, so its slope is only near.
     EXPECT_NEAR((up - down) / (2 * step) / squares, 1.0, trained.use_dora ? 0.2 : 0.02);
+  }
+}
+
+// So that chunks leave for their owners while lower layers are still to come.
+TEST(Decoder, GradientsAreToldOfWhileTheBackwardPassIsUnderWay) {
+  Trained full;
+  full.method = Trained::Method::kFull;
+  for (const Trained& trained : {lora(small_spec()), lora(small_spec(), true), full}) {
+    const auto decoder = make(trained);
+    ParameterSpace& space = decoder->parameters();
+    const runtime::ChunkSpace chunks{.elements = static_cast<std::uint64_t>(space.elements()), .chunk_elements = 100};
+    const at::Tensor lowest = space.gradients().slice(0, 0, 100);
+    std::vector<std::uint64_t> told;
+    bool was_early = false;
+    run::GradientFront front(chunks, [&](std::uint64_t chunk) {
+      told.push_back(chunk);
+      if (told.size() == 1) was_early = lowest.count_nonzero().item<std::int64_t>() == 0;
+    });
+    space.listen([&](std::uint64_t begin, std::uint64_t end) { front.add(begin, end); });
+    run::compute_micro_batch(*decoder, rows(), {{0, 1, 2}}, 0, 10, {});
+    EXPECT_EQ(told.size(), chunks.count());
+    EXPECT_TRUE(was_early);
+    EXPECT_GT(lowest.count_nonzero().item<std::int64_t>(), 0);
+    space.listen({});
   }
 }
 
