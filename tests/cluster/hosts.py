@@ -90,12 +90,17 @@ class Hosts:
         """Takes the host's cable out."""
         ip("link", "set", f"cv{self.key}{name}", "down")
 
-    def remote_shell(self, folder, hides=None):
-        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> folders that are empty there."""
+    def remote_shell(self, folder, hides=None, settings=None):
+        """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> folders that are empty there;
+        `settings`: host -> NAME=VALUE of its environment."""
+        names = pathlib.Path(folder) / f"hosts-{self.key}"  # by which they know each other
+        names.write_text("127.0.0.1 localhost\n" + "".join(f"{self.address(name)} {name}\n" for name in self.names))
         cases = []
         for name in self.names:
-            hide = "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
-            cases.append(f"{self.address(name)})\n  exec ip netns exec {self.namespace(name)} unshare --uts --mount "
+            hide = f"mount --bind {names} /etc/hosts; "
+            hide += "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
+            environment = (settings or {}).get(name, "")
+            cases.append(f"{self.address(name)})\n  exec env {environment} ip netns exec {self.namespace(name)} unshare --uts --mount "
                          f"sh -c \"hostname {name}; {hide}\"'exec sh -c \"$*\"' sh \"$@\" ;;")
         script = pathlib.Path(folder) / f"remote_shell-{self.key}"
         # As with ssh, this machine's settings do not count there (marks and failpoints are the tests'); a test may give
