@@ -62,6 +62,19 @@ class TraceTest(InFolder):
         ledger = [(line["step"], one["micro_batch"], one["rank"])
                   for line in read_lines(run / "ledger.jsonl") for one in line["micro_batches"]]
         self.assertEqual(sorted(computed), ledger)
+        self.check_shares(run)
+
+    def check_shares(self, run):
+        """metrics.jsonl has of each step how much of it was computing: by the traces, of the rank that computed most."""
+        for line in read_lines(run / "metrics.jsonl"):
+            if "compute_share" not in line:
+                continue
+            of_ranks = [sum(span["dur"] for span in read_trace(path)
+                            if span["name"] == "compute" and span["args"]["step"] == line["step"])
+                        for path in (run / "trace").iterdir()]
+            self.assertTrue(0 < line["compute_share"] < 1, line)
+            # What is counted lies inside the spans, which are in whole microseconds.
+            self.assertLessEqual(line["compute_share"] * line["seconds"], max(of_ranks) / 1e6 + 1e-5)
 
     def test_changes_nothing(self):
         for name, words in (("with", ["--trace"]), ("without", [])):
