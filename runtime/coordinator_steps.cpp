@@ -234,6 +234,7 @@ void Coordinator::Machine::commit(Committed committed) {
   is_loaded_ = true;
   if (resident_in_.stamp != view_.stamp) settle_residency();
   committed.stamp = stamp_;
+  committed.at = now_;
   committed.clip_scale = committed.is_skipped ? 0 : clip_scale_of(committed.grad_norm, options_.policy.max_grad_norm);
   settle(committed, course_, options_.logging_steps, *roll_.workload());
 
@@ -280,7 +281,7 @@ void Coordinator::Machine::settle_evaluation() {
   journal("evaluation", best ? "the best so far" : "no better",
           {{"loss", loss}, {"bits", boost::json::array{bits_of(loss)}}, {"best_step", course_.best.step}},
           Durability::kKernel, false);
-  effects_.push_back(EvaluationDone{course_.done, roll_.workload()->epochs_after(course_.done), loss, best});
+  effects_.push_back(EvaluationDone{course_.done, roll_.workload()->epochs_after(course_.done), loss, best, now_});
   if (stops_early(options_.policy, course_) && course_.done < roll_.workload()->total_steps) {
     journal("early_stopping", runtime::say("no better validation loss than step ", course_.best.step, "'s for ",
                                            course_.best.worse, " evaluations"));

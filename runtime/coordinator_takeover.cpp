@@ -159,8 +159,11 @@ void Coordinator::Machine::go_on_as(Replayed replayed) {
   // Of what came last the records may have nothing, and the ranks have not heard.
   effects_.push_back(Recovered{course_.done - 1, replayed.last.compute_seconds + replayed.last.exchange_seconds});
   if (!have_voted.empty()) effects_.push_back(Tell{std::move(have_voted), told_commit_});
+  replayed.last.at = now_;
   effects_.push_back(std::move(replayed.last));
-  if (replayed.evaluation) effects_.push_back(*replayed.evaluation);
+  if (!replayed.evaluation) return;
+  replayed.evaluation->at = now_;
+  effects_.push_back(*replayed.evaluation);
 }
 
 }  // namespace cadre::runtime

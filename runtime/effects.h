@@ -93,6 +93,7 @@ struct Committed {
   double compute_seconds = 0, exchange_seconds = 0;  // of the slowest rank
   Window window;                                     // with this step
   bool logged = false;                               // a line of metrics.jsonl is due; the window then begins anew
+  TimePoint at = {};                                 // of the decision, however late it is recorded
 };
 
 struct EvaluationDone {
@@ -100,6 +101,7 @@ struct EvaluationDone {
   double epoch = 0;
   double loss = 0;
   bool best = false;
+  TimePoint at = {};
 };
 
 // All ranks went back: lines about later steps are forgotten, from_start also those about step 0.

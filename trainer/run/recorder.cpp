@@ -71,7 +71,7 @@ void Recorder::committed(const runtime::Committed& commit) {
   if (commit.is_skipped) line["skipped"] = true;
   ledger_->write(line);
 
-  const Clock::time_point now = Clock::now();
+  const Clock::time_point now = commit.at;
   const double last = seconds_between(last_, now), seconds = seconds_between(window_begin_, now);
   last_ = now;
   window_tokens_ += commit.tokens;
@@ -91,7 +91,7 @@ void Recorder::committed(const runtime::Committed& commit) {
            {"logged", commit.logged}}}});
   if (!commit.logged) return;
   write_metrics(commit, learning_rate, seconds);
-  window_begin_ = Clock::now();
+  window_begin_ = now;
   window_tokens_ = 0;
   window_compute_seconds_ = 0;
 }
@@ -122,7 +122,7 @@ void Recorder::write_metrics(const runtime::Committed& commit, double learning_r
 }
 
 void Recorder::evaluated(const runtime::EvaluationDone& evaluation) {
-  const Clock::time_point now = Clock::now();
+  const Clock::time_point now = evaluation.at;
   const double seconds = seconds_between(last_, now);
   tell_({{"evaluation", {{"step", evaluation.step}, {"loss", evaluation.loss}, {"best", evaluation.best}}}});
   metrics_->write(
