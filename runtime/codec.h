@@ -13,7 +13,7 @@ namespace cadre::runtime {
 
 // Of messages and frames together: both ends of a channel must have the same. To be raised with every change of
 // messages.h.
-inline constexpr std::uint16_t kProtocolVersion = 7;
+inline constexpr std::uint16_t kProtocolVersion = 8;
 
 std::string encode(const MemberMessage& message);
 std::string encode(const CoordinatorMessage& message);
