@@ -23,11 +23,10 @@ struct Residency {
 runtime::Placement holders_left(const Residency& residency, const runtime::View& view);
 
 // Parameters for those who come in, and optimizer state for those who are to hold it from now on: in the background,
-// while the others compute, and before the vote of the step. Once a view, a member gets at most twice the bytes of the
-// parameters (one that comes in and is to hold everything), and the gather brings it once these bytes at every step:
-// what does not fit behind the computing costs less than two gathers. Each chunk's state comes from the first of its
-// holders that is still there; newcomers' parameters come from all residents, which have them complete, another one for
-// each chunk.
+// while the others compute, and before the vote of the step. Once a view, a member gets at most three times the
+// bytes of the parameters; the exchange and the gather of each step bring it nearly as many. Each chunk's state comes
+// from the first of its holders that is still there; newcomers' parameters come from all residents, which have them
+// complete, another one for each chunk.
 class StateMove {
  public:
   // Begins. `sources` as holders_left(); `residents`: [member], who is no newcomer. `parts` is of the new view.
