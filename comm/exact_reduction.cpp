@@ -110,9 +110,12 @@ void ExactReduction::contribute_chunk(std::uint64_t chunk, std::span<const float
   const std::uint32_t stop = routes_->first_stop(self_, chunk, plan_.placement->owner_of(chunk));
   if (stop == self_) {
     sums_of(chunk).add(node, plan_.in_rounds ? Operand::of({sum.begin(), sum.end()}) : Operand::look(sum));
+    if (plan_.in_rounds) plan_.on_left(chunk);
   } else {
     tickets_.push_back(communicator_.start({.sends = {{static_cast<int>(stop), std::as_bytes(sum)}}}));
+    if (plan_.in_rounds) leaving_.emplace_back(tickets_.back(), chunk);
   }
+  tell_what_has_left();
   if (plan_.in_rounds || next_node_ + 1 == plan_.nodes[self_].size()) own_front_ = chunk;
   if (chunk == 0) ++next_node_;
   send_what_is_complete();
@@ -148,6 +151,7 @@ void ExactReduction::end_round() {
   if (!plan_.in_rounds) return;
   for (const Communicator::Ticket ticket : tickets_) communicator_.wait(ticket);
   tickets_.clear();
+  for (const auto& [ticket, chunk] : std::exchange(leaving_, {})) plan_.on_left(chunk);
   sent_on_.clear();
   if (round_ < rounds_) begin_round();
 }
@@ -180,6 +184,12 @@ void ExactReduction::send_gathered(std::uint64_t chunk) {
     tickets_.push_back(communicator_.start({.sends = {{owner, std::as_bytes(values)}}}));
   }
   gathered_.erase(gathered);
+}
+
+void ExactReduction::tell_what_has_left() {
+  for (; !leaving_.empty() && communicator_.is_done(leaving_.front().first); leaving_.pop_front()) {
+    plan_.on_left(leaving_.front().second);
+  }
 }
 
 void ExactReduction::pass_on(ReducedChunks& sums) {

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -30,13 +32,15 @@ struct ReductionPlan {
   std::vector<std::uint32_t> hosts = {};          // [member], numbered from 0; empty: all are on one
   // Memory for one node of each member at a time: the k-th nodes of all are exchanged before the next ones.
   bool in_rounds = false;
+  // In rounds: nothing reads what this member has contributed of the chunk any more. At the end of its round at last.
+  std::function<void(std::uint64_t chunk)> on_left = [](std::uint64_t) {};
 };
 
 // Sums by chunk, in ascending order.
 using ReducedChunks = std::map<std::uint64_t, Operand>;
 
 // Used by one thread, once. What was contributed stays in place until the result is of no more use; in rounds, until
-// the end of its round.
+// the plan's on_left tells of it.
 class ExactReduction {
  public:
   // Posts the receives. `communicator` and the plan's placement outlive it.
@@ -92,6 +96,7 @@ class ExactReduction {
   // Where a chunk's nodes meet: of its owner, or of the one that gathers them here.
   NodeSums& sums_of(std::uint64_t chunk);
   void pass_on(ReducedChunks& sums);
+  void tell_what_has_left();
 
   Communicator& communicator_;
   ReductionPlan plan_;
@@ -104,6 +109,7 @@ class ExactReduction {
   std::map<std::uint64_t, Arrivals> late_;                   // and these, by chunk
   Arrivals from_hosts_;                                      // what other hosts have gathered
   std::vector<Communicator::Ticket> tickets_;
+  std::deque<std::pair<Communicator::Ticket, std::uint64_t>> leaving_;  // chunks of the round, for on_left
   std::size_t next_node_ = 0;
   std::uint64_t own_front_ = 0;  // this member has contributed all that it has of the chunks from here on
   std::size_t round_ = 0, rounds_ = 1;

@@ -1,12 +1,14 @@
 """A weight of the base is infinite, and a few rows meet it: what becomes of their steps is the same on every rank."""
 
 import array
+import os
+import signal
 import unittest
 
 import tiny_base
 from in_folder import InFolder
 from many_ranks import bits
-from program import DONE, FAILED, cadre, checkpoints, read_json, read_lines, write_config
+from program import DONE, FAILED, Live, cadre, checkpoints, read_json, read_lines, wait_until, write_config
 
 # With a table for the output of its own, since the infinite row would be in every loss.
 CONFIG = {**tiny_base.CONFIG, "hidden_size": 64, "num_hidden_layers": 4, "head_dim": 16, "tie_word_embeddings": False}
@@ -36,12 +38,15 @@ class NonFiniteTest(InFolder):
             rows[row]["instruction"] += MARK
         cls.rows = tiny_base.write_jsonl(cls.folder / "rows.jsonl", rows)
 
-    def train(self, name, ranks, *words, **keys):
+    def config(self, name, **keys):
         run = self.folder / name
-        config = write_config(self.folder / f"{name}.yaml", **tiny_base.lora(
+        return write_config(self.folder / f"{name}.yaml", **tiny_base.lora(
             self.base, run, self.rows, **{"lora_r": 64, "lora_alpha": 64, "lora_target_modules": "all-linear",
                                           "micro_batch_size": 1, "global_batch_size": 10, "max_steps": 20,
-                                          "save_steps": 2, "logging_steps": 2, **keys}))
+                                          "save_steps": 2, "logging_steps": 2, **keys})), run
+
+    def train(self, name, ranks, *words, **keys):
+        config, run = self.config(name, **keys)
         return cadre("train", config, "--ranks", ranks, *words), run
 
     def skipped(self, run):
@@ -74,15 +79,23 @@ class NonFiniteTest(InFolder):
 
     def test_stop(self):
         """The run ends before the step, with the last checkpoint as it was; it can go on by skipping."""
-        ended, run = self.train("stopped", 3)
+        config, run = self.config("stopped", heartbeat_limit=600)
+        marks = self.folder / "marks"
+        marks.mkdir()
+        # A rank waits in the step until the checkpoint before it is there.
+        points = {"CADRE_FAILPOINTS": f"marks={marks};forward@{STEPS[0] - 1}/0=stop"}
+        with Live("train", config, "--ranks", 3, environment=points) as live:
+            mark = marks / f"forward@{STEPS[0] - 1}.0"
+            wait_until(lambda: mark.exists() and "step-00000006" in checkpoints(run))
+            os.kill(int(mark.read_text()), signal.SIGCONT)
+            ended = live.end()
         self.assertEqual(ended.code, FAILED, ended.err)
         self.assertIn("the loss is ", ended.err)
         self.assertIn("on_nonfinite: skip", ended.err)
         self.assertEqual(read_json(run / "run.json")["status"], "failed")
         event, = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "non_finite"]
         self.assertEqual((event["step"], event["decision"]), (STEPS[0], "stop"))
-        # That of step 6 may have been on its way.
-        self.assertIn("step-00000004", checkpoints(run))
+        self.assertEqual(checkpoints(run)[-1], "step-00000006")
 
         ended, run = self.train("stopped", 2, on_nonfinite="skip")
         self.assertEqual(ended.code, DONE, ended.err)

@@ -270,7 +270,7 @@ std::vector<Key> step_keys() {
        .limits = {.least = 0, .most = 7 * 24 * 3600}},
       {.name = "zero_stage",
        .member = of(&Config::zero_stage),
-       .doc = "0: each rank holds all optimizer state; 1: it is divided among them; 2: the sums of gradients too",
+       .doc = "0: each rank holds all optimizer state; 1: it is divided among them; 2: gradients and their sums too",
        .limits = {.least = 0, .most = 2},
        .later = {"3"}},
       {.name = "heartbeat_limit",

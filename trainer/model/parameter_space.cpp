@@ -4,7 +4,11 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <span>
 
 #include "runtime/error.h"
 
@@ -19,6 +23,17 @@ struct GradientHook final : torch::autograd::PostAccumulateGradHook {
     if (*listener) (*listener)(begin, end);
   }
 };
+
+// The whole pages in it, which are zero from here on and take no memory before they are written; none where the system
+// refuses (locked memory).
+std::span<float> take_pages_away(std::span<float> values) {
+  static const auto kPage = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(values.data());
+  const std::uintptr_t first = (begin + kPage - 1) / kPage * kPage;
+  const std::uintptr_t last = (begin + values.size_bytes()) / kPage * kPage;
+  if (first >= last || ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED) != 0) return {};
+  return values.subspan((first - begin) / sizeof(float), (last - first) / sizeof(float));
+}
 
 }  // namespace
 
@@ -39,6 +54,22 @@ std::size_t ParameterSpace::add(Parameter parameter) {
 void ParameterSpace::allocate() {
   values_ = at::zeros({elements_}, at::kFloat);
   gradients_ = at::zeros({elements_}, at::kFloat);
+}
+
+void ParameterSpace::clear_gradients() {
+  float* const begin = gradients_.data_ptr<float>();
+  const std::span<float> all(begin, static_cast<std::size_t>(elements_));
+  const std::span<float> cleared = spares_ ? take_pages_away(all) : std::span<float>();
+  if (cleared.empty()) {
+    gradients_.zero_();
+    return;
+  }
+  std::fill(begin, cleared.data(), 0.0f);
+  std::fill(cleared.data() + cleared.size(), begin + elements_, 0.0f);
+}
+
+void ParameterSpace::release_gradients(std::uint64_t begin, std::uint64_t end) {
+  if (spares_) take_pages_away({gradients_.data_ptr<float>() + begin, static_cast<std::size_t>(end - begin)});
 }
 
 const Parameter* ParameterSpace::find(const std::string& name) const {

@@ -40,6 +40,13 @@ class ParameterSpace {
   at::Tensor value_of(const Parameter& parameter) const;      // a view in the parameter's shape
   at::Tensor gradient_of(const Parameter& parameter) const;
 
+  // All zero, before a backward pass.
+  void clear_gradients();
+  // From now on memory that no gradient is in is given back: gradients are cleared by taking their pages away.
+  void spare_gradients() { spares_ = true; }
+  // Where they are spared: [begin, end) is of no more use before the next clear_gradients().
+  void release_gradients(std::uint64_t begin, std::uint64_t end);
+
   // A leaf of the autograd graph over neighbours first … first + count − 1 that agree in all but their rows, stacked
   // along dimension 0; its gradient adds up in gradients() in place.
   at::Tensor leaf(std::size_t first, std::size_t count = 1) const;
@@ -53,6 +60,7 @@ class ParameterSpace {
   std::vector<Parameter> parameters_;
   std::int64_t elements_ = 0;
   at::Tensor values_, gradients_;
+  bool spares_ = false;
   std::shared_ptr<GradientListener> listener_ = std::make_shared<GradientListener>();  // the leaves' too
 };
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "runtime/chunks.h"
+#include "trainer/model/parameter_space.h"
 
 namespace cadre::run {
 
@@ -29,6 +30,20 @@ class GradientFront {
   std::map<std::uint64_t, std::uint64_t> pieces_;  // below the front: begin to end
   std::uint64_t front_;                            // all elements from here on are final
   std::uint64_t next_;                             // chunks not told yet
+};
+
+// For as long as it lives a space's backward passes move the front.
+class Listening {
+ public:
+  Listening(model::ParameterSpace& space, GradientFront& front) : space_(space) {
+    space_.listen([&front](std::uint64_t begin, std::uint64_t end) { front.add(begin, end); });
+  }
+  ~Listening() { space_.listen({}); }
+  Listening(const Listening&) = delete;
+  Listening& operator=(const Listening&) = delete;
+
+ private:
+  model::ParameterSpace& space_;
 };
 
 }  // namespace cadre::run

@@ -1,13 +1,14 @@
 #include "trainer/run/rank_state.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <span>
 
 #include "runtime/digest.h"
 #include "runtime/error.h"
 #include "runtime/instruction_set.h"
 #include "runtime/sha256.h"
+#include "trainer/run/gradient_front.h"
 #include "trainer/run/load_decoder.h"
 #include "trainer/run/schedule_of.h"
 #include "trainer/run/state_shards.h"
@@ -21,6 +22,7 @@ std::unique_ptr<RankState> load_rank_state(const config::Config& config, const s
                                 ? std::move(*elsewhere)
                                 : prepare_data(config, base, chat_template_date, static_cast<int>(config.threads));
   std::unique_ptr<model::Decoder> decoder = load_decoder(base, config);
+  if (config.zero_stage >= 2) decoder->parameters().spare_gradients();
   StepPlan plan(prepared.train, config);
   OptimizerShard optimizer(config, decoder->parameters());
   const optimizer::ScheduleOptions schedule = schedule_of(config, plan.total_steps());
@@ -38,12 +40,20 @@ std::uint64_t known_answer(RankState& state) {
   const StepOptions options{.seed = static_cast<std::uint64_t>(state.config.seed),
                             .lora_dropout = state.config.lora_dropout,
                             .checkpointing = state.config.gradient_checkpointing};
+  model::ParameterSpace& space = state.decoder->parameters();
+  std::uint64_t answer = 0;
+  GradientFront front(state.optimizer.chunks(), [&](std::uint64_t chunk) {
+    const runtime::ChunkRange range = state.optimizer.chunks().range(chunk);
+    const auto* const values = static_cast<const float*>(space.gradients().data_ptr());
+    answer = runtime::digest_of(std::as_bytes(std::span(values + range.begin, range.size())), answer);
+    state.release_gradient(chunk);
+  });
+  const Listening listening(space, front);
   const runtime::MicroBatchResult result =
       compute_micro_batch(*state.decoder, state.prepared.train, step.micro_batches.at(0), 0,
                           trained_tokens_of(state.prepared.train, step), options);
-  const at::Tensor& gradients = state.decoder->parameters().gradients();
-  return runtime::digest_of({static_cast<const std::byte*>(gradients.data_ptr()), gradients.nbytes()},
-                            std::bit_cast<std::uint64_t>(result.loss_sum));
+  front.finish();
+  return runtime::digest_of(std::as_bytes(std::span(&result.loss_sum, 1)), answer);
 }
 
 }  // namespace

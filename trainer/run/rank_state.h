@@ -28,6 +28,12 @@ struct RankState {
   optimizer::ScheduleOptions schedule;
   std::vector<std::vector<std::uint32_t>> evaluation;  // units of validation rows
 
+  // Of no more use before the next backward pass; zero_stage 2 then needs no memory for it.
+  void release_gradient(std::uint64_t chunk) {
+    const runtime::ChunkRange range = optimizer.chunks().range(chunk);
+    decoder->parameters().release_gradients(range.begin, range.end);
+  }
+
   const data::Dataset& held_rows() const {
     return prepared.validation.rows() > 0 ? prepared.validation : prepared.train;
   }

@@ -27,7 +27,7 @@ runtime::MicroBatchResult compute_micro_batch(model::Decoder& decoder, const dat
                                               const data::MicroBatch& micro_batch, std::uint32_t index,
                                               std::uint64_t trained_tokens, const StepOptions& options) {
   CADRE_CHECK(trained_tokens > 0, "a step without a trained token");
-  decoder.parameters().gradients().zero_();
+  decoder.parameters().clear_gradients();
   const model::Batch batch = batch_of(dataset, micro_batch.rows);
   const model::Pass pass{.lora_dropout = options.lora_dropout,
                          .key = {.seed = options.seed, .step = options.step, .micro_batch = index},

@@ -123,12 +123,7 @@ void TrainStep::compute_last(Range node, const Work& work) {
     if (!in_rounds()) piece = sum_.finish_piece(chunks.elements, range.begin, piece);
     work.reduction.contribute_chunk(chunk, piece);
   });
-  model::ParameterSpace& space = state_.decoder->parameters();
-  space.listen([&front](std::uint64_t begin, std::uint64_t end) { front.add(begin, end); });
-  const struct Quiet {
-    model::ParameterSpace& space;
-    ~Quiet() { space.listen({}); }
-  } quiet{space};
+  const Listening listening(state_.decoder->parameters(), front);
   compute_one(node.end - 1, work);
   front.finish();
 }
@@ -193,7 +188,8 @@ void TrainStep::prepare(const runtime::Order& order, const ViewParts& parts, con
                            .chunks = state_.optimizer.chunks(),
                            .placement = &parts.placement,
                            .hosts = parts.hosts,
-                           .in_rounds = in_rounds()};
+                           .in_rounds = in_rounds(),
+                           .on_left = [this](std::uint64_t chunk) { state_.release_gradient(chunk); }};
   const std::vector<Range> mine = plan.nodes[parts.self];
   if (is_fast()) contribute_one_sum_each(plan);
   comm::ExactReduction reduction(parts.communicator, std::move(plan));

@@ -83,19 +83,27 @@ class ExactReductionTest : public testing::TestWithParam<int> {
     together(view.communicators, [&](Communicator& inner) {
       CountingCommunicator communicator(inner, hosts_);
       const auto self = static_cast<std::uint32_t>(communicator.rank());
+      std::vector<std::vector<float>> sums;
+      for (const Range& node : nodes[self]) sums.push_back(step.sum_of(node));
+      std::size_t round = 0, left = 0;
       ExactReduction reduction(communicator, {.micro_batches = step.micro_batches(),
                                               .nodes = nodes,
                                               .chunks = kSpace,
                                               .placement = &view.placement,
                                               .hosts = host_first_ ? hosts_ : std::vector<std::uint32_t>(),
-                                              .in_rounds = as == As::kInRounds});
-      std::vector<std::vector<float>> sums;
-      for (const Range& node : nodes[self]) sums.push_back(step.sum_of(node));
+                                              .in_rounds = as == As::kInRounds,
+                                              .on_left = [&](std::uint64_t chunk) {
+                                                ++left;
+                                                const runtime::ChunkRange range = kSpace.range(chunk);
+                                                const std::span<float> sum = sums.at(round);
+                                                std::ranges::fill(sum.subspan(range.begin, range.size()), 1.0f);
+                                              }});
       for (std::vector<float>& sum : sums) {
         if (as == As::kInRounds) {
           reduction.contribute(sum);
           reduction.end_round();
-          std::ranges::fill(sum, 1.0f);  // the buffer is free again
+          ++round;
+          EXPECT_EQ(left, round * kSpace.count());
           continue;
         }
         if (as == As::kWhole) {

@@ -145,13 +145,28 @@ TEST(Decoder, GradientsAreToldOfWhileTheBackwardPassIsUnderWay) {
       told.push_back(chunk);
       if (told.size() == 1) was_early = lowest.count_nonzero().item<std::int64_t>() == 0;
     });
-    space.listen([&](std::uint64_t begin, std::uint64_t end) { front.add(begin, end); });
+    const run::Listening listening(space, front);
     run::compute_micro_batch(*decoder, rows(), {{0, 1, 2}}, 0, 10, {});
     EXPECT_EQ(told.size(), chunks.count());
     EXPECT_TRUE(was_early);
     EXPECT_GT(lowest.count_nonzero().item<std::int64_t>(), 0);
-    space.listen({});
   }
+}
+
+TEST(Decoder, GradientsWhoseMemoryIsSparedHaveTheSameBits) {
+  Trained full;
+  full.method = Trained::Method::kFull;
+  const data::Step step{{{{0, 1, 2}}, {{3, 4, 5}}}};
+  const auto plain = make(full), sparing = make(full);
+  ParameterSpace& space = sparing->parameters();
+  space.spare_gradients();
+  EXPECT_EQ(run::compute_gradient(*sparing, rows(), step, {}).sum, run::compute_gradient(*plain, rows(), step, {}).sum);
+  const auto elements = static_cast<std::uint64_t>(space.elements());
+  ASSERT_GT(elements, 20'000U) << "some pages";
+  space.release_gradients(5, elements - 5);
+  EXPECT_LT(space.gradients().count_nonzero().item<std::int64_t>(), 2 * 1024 + 10) << "but its ends";
+  space.clear_gradients();
+  EXPECT_EQ(space.gradients().count_nonzero().item<std::int64_t>(), 0);
 }
 
 TEST(Decoder, TheCacheGivesTheLogitsOfTheWholeText) {
