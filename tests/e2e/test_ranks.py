@@ -4,61 +4,15 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import tempfile
 import unittest
 
-from in_folder import InFolder
-from many_ranks import Scene, bits
-from program import (DATA, DONE, FAILED, RESUMABLE, Live, cadre, checkpoints, needs_data, read_json, read_lines, shards,
-                     write_config)
-
-RANKS = (2, 3, 4, 7, 8)
+from many_ranks import bits
+from program import DATA, DONE, FAILED, Live, cadre, needs_data, read_lines, write_config
+from ranks_case import RanksCase
 
 
-class RanksTest(InFolder):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.scene = Scene(cls.folder)
-        cls.references = {}
-
-    def config(self, name, keys, **more):
-        run = self.folder / name
-        return write_config(self.folder / f"{name}.yaml", **keys(run, **more)), run
-
-    def train(self, name, keys, *options):
-        config, run = self.config(name, keys)
-        ended = cadre("train", config, *options)
-        self.assertEqual(ended.code, DONE, ended.err)
-        self.assertEqual(cadre("verify", run).code, DONE)
-        return run
-
-    def reference(self, keys):
-        """The bits of one rank that nobody disturbs."""
-        if keys not in self.references:
-            self.references[keys] = bits(self.train(f"{keys.__name__}-1", keys, "--ranks", 1))
-        return self.references[keys]
-
-    def assert_equal_bits(self, run, keys):
-        result, logged, metrics, made_of = bits(run)
-        expected = self.reference(keys)
-        self.assertEqual(logged, expected[1])
-        self.assertEqual(metrics, expected[2])
-        self.assertEqual(made_of, expected[3])
-        self.assertEqual(result, expected[0])
-
-    def check_numbers(self, keys):
-        for ranks in RANKS:
-            with self.subTest(ranks=ranks):
-                run = self.train(f"{keys.__name__}-{ranks}", keys, "--ranks", ranks)
-                self.assert_equal_bits(run, keys)
-                self.assertEqual({line["ranks"] for line in read_lines(run / "metrics.jsonl") if "ranks" in line}, {ranks})
-                worked = {part["rank"] for line in read_lines(run / "ledger.jsonl") for part in line["micro_batches"]}
-                self.assertEqual(worked, set(range(ranks)))
-                if ranks < 4:  # state is written where it is held: by several ranks
-                    self.assertEqual(len(shards(run / "checkpoints" / checkpoints(run)[-1])), ranks)
-
+class RanksTest(RanksCase):
     def test_lora(self):
         self.check_numbers(self.scene.lora)
 
@@ -69,39 +23,16 @@ class RanksTest(InFolder):
         self.check_numbers(self.scene.full)
 
     def test_two_islands(self):
-        hosts = f"localhost:2,{socket.gethostname()}:1"
-        run = self.train("islands", self.scene.lora, "--hosts", hosts)
-        self.assert_equal_bits(run, self.scene.lora)
-        log = (run / "logs" / "launcher.log").read_text()
-        self.assertRegex(log, "started: the ranks 0 to 1")
-        self.assertRegex(log, "started: rank 2")
-
-    def change_number(self, name, keys):
-        """SIGTERM after the first step of each start but the last, which has another number of ranks each. A later start
-        may have done its few last steps before the signal comes."""
-        config, run = self.config(name, keys)
-        for start, ranks in enumerate((2, 7, 1), 1):
-            # The first one has the time for the signal.
-            pause = {"CADRE_FAILPOINTS": "forward@2/0=pause:3000"} if start == 1 else {}
-            with Live("train", config, "--ranks", ranks, environment=pause) as live:
-                self.assertTrue(live.wait_for_line(r"step \d+/"))
-                live.send(signal.SIGTERM)
-                ended = live.end()
-            if start > 1 and ended.code == DONE:
-                return self.assert_equal_bits(run, keys)
-            self.assertEqual(ended.code, RESUMABLE, ended.err)
-            self.assertEqual(ended.err.count("the same command goes on from here"), 1, ended.err)
-            self.assertEqual(read_json(run / "run.json")["starts"], start)
-        ended = cadre("train", config, "--ranks", 3)
-        self.assertEqual(ended.code, DONE, ended.err)
-        self.assertEqual(ended.err.count("going on from step "), 1, ended.err)
-        self.assert_equal_bits(run, keys)
+        self.check_two_islands(self.scene.lora)
 
     def test_lora_resumed_on_other_numbers(self):
-        self.change_number("lora-resumed", self.scene.lora)
+        self.check_resumed(self.scene.lora, [2, 7, 1, 3])
+
+    def test_dora_resumed_on_other_numbers(self):
+        self.check_resumed(self.scene.dora, [2, 7, 1, 3])
 
     def test_full_fine_tuning_resumed_on_other_numbers(self):
-        self.change_number("full-resumed", self.scene.full)
+        self.check_resumed(self.scene.full, [2, 7, 1, 3])
 
     def test_what_is_whole_of_an_unfinished_share_is_kept(self):
         """Rank 1 is killed when rank 0 has done some of its five micro-batches: they are not computed again."""
