@@ -23,7 +23,9 @@ class RanksTest(RanksCase):
         self.check_numbers(self.scene.full)
 
     def test_two_islands(self):
-        self.check_two_islands(self.scene.lora)
+        for keys in (self.scene.lora, self.scene.dora, self.scene.full):
+            with self.subTest(keys.__name__):
+                self.check_two_islands(keys)
 
     def test_lora_resumed_on_other_numbers(self):
         self.check_resumed(self.scene.lora, [2, 7, 1, 3])
