@@ -1,14 +1,11 @@
 """Any number of ranks computes the bits that one rank computes: also when the number changes, and when ranks are lost."""
 
 import os
-import pathlib
 import re
 import signal
-import tempfile
 import unittest
 
-from many_ranks import bits
-from program import DATA, DONE, FAILED, Live, cadre, needs_data, read_lines, write_config
+from program import DONE, FAILED, Live, cadre, read_lines
 from ranks_case import RanksCase
 
 
@@ -111,35 +108,6 @@ class RanksTest(RanksCase):
         marks = r"(|cadre-rank-booted \d+|cadre-rank-ended 0)"  # by which the launcher follows a rank's process
         self.assertEqual([line for text in logs.values() for line in text.splitlines() if not re.fullmatch(marks, line)], [])
         self.assertNotIn("warning", launcher)
-
-
-@needs_data("banking77", "stories260k_hf")
-class Banking77OnRanksTest(unittest.TestCase):
-    """The same with real weights and rows."""
-
-    def check(self, **more):
-        expected = None
-        with tempfile.TemporaryDirectory() as scratch:
-            for ranks in (1, 3, 8):
-                run = pathlib.Path(scratch) / f"run-{ranks}"
-                config = write_config(run.with_suffix(".yaml"), **{
-                    "base_model": str(DATA / "stories260k_hf"), "output_dir": str(run), "sequence_len": 256,
-                    "datasets": [{"path": str(DATA / "banking77" / "train.csv"), "type": "alpaca", "limit": 600,
-                                  "field_instruction": "text", "field_output": "category",
-                                  "prompt_no_input_format": "Question: {instruction}\nIntent: "}],
-                    "val_set_size": 40, "micro_batch_size": 1, "global_batch_size": 10, "sample_packing": True,
-                    "max_steps": 5, "eval_steps": 3, "learning_rate": 0.003, "threads": 1, **more})
-                ended = cadre("train", config, "--ranks", ranks)
-                self.assertEqual(ended.code, DONE, ended.err)
-                found = bits(run)
-                self.assertEqual(found, expected or found, f"{ranks} ranks")
-                expected = found
-
-    def test_lora(self):
-        self.check(adapter="lora", lora_r=16, lora_alpha=16, lora_dropout=0.1, lora_target_modules="all-linear")
-
-    def test_full_fine_tuning(self):
-        self.check(adapter="none")
 
 
 if __name__ == "__main__":
