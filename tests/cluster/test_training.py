@@ -8,9 +8,10 @@ import socket
 import struct
 import unittest
 
-from training import Training, bits
+from training import OnHosts, Training, bits
 
-from program import DONE, RESUMABLE, cadre, marked, read_lines
+from many_ranks import Scene
+from program import DONE, RESUMABLE, cadre, checkpoints, marked, read_lines, shards, write_config
 
 
 def listening_addresses(pid):
@@ -27,6 +28,12 @@ def listening_addresses(pid):
     return found
 
 
+def members(run):
+    """Of each view: rank and host."""
+    return [[(member["rank"], member["host"]) for member in line["members"]]
+            for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
+
+
 class TrainingTest(Training):
     def test_undisturbed(self):
         config, run = self.config("two-hosts")
@@ -38,9 +45,7 @@ class TrainingTest(Training):
         coordinator, = live.processes("coordinator")
         self.assertEqual(listening_addresses(coordinator), {self.hosts.address_here()})
         self.check_end(live, run)
-        views = [line for line in read_lines(run / "journal.jsonl") if line["event"] == "view"]
-        self.assertEqual([[(member["rank"], member["host"]) for member in view["members"]] for view in views],
-                         [[(0, "a"), (1, "a"), (2, "b"), (3, "b")]])
+        self.assertEqual(members(run), [[(0, "a"), (1, "a"), (2, "b"), (3, "b")]])
         for ranks in (2, 4):
             self.assertEqual(bits(self.train_here(f"here-{ranks}", "--ranks", ranks)), self.expected)
 
@@ -96,6 +101,35 @@ class TrainingTest(Training):
         ended = cadre("train", config, "--ranks", 2)
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual(bits(run), self.expected)
+
+
+class KindsTest(OnHosts):
+    """Each kind of training, of several chunks of state and with packed rows, undisturbed."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.scene = Scene(cls.scratch)
+
+    def check(self, keys, **more):
+        alone = self.scratch / f"{self.id()}-1"
+        ended = cadre("train", write_config(alone.with_suffix(".yaml"), **keys(alone)), "--ranks", 1)
+        self.assertEqual(ended.code, DONE, ended.err)
+        self.expected = bits(alone)
+        run = self.scratch / f"{self.id()}-4"
+        live = self.start(write_config(run.with_suffix(".yaml"), **keys(run, **more)), {"a": 2, "b": 2})
+        self.check_end(live, run)
+        self.assertEqual(members(run), [[(0, "a"), (1, "a"), (2, "b"), (3, "b")]])
+        self.assertEqual(len(shards(run / "checkpoints" / checkpoints(run)[-1])), 4, "each rank holds some of the state")
+
+    def test_dora(self):
+        self.check(self.scene.dora)
+
+    def test_full_fine_tuning(self):
+        self.check(self.scene.full)
+
+    def test_full_fine_tuning_in_stage_2(self):
+        self.check(self.scene.full, zero_stage=2)
 
 
 if __name__ == "__main__":
