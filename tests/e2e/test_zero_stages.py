@@ -1,17 +1,19 @@
 """Gradients that are summed where they are computed (zero_stage 1) or at their owners, in rounds (zero_stage 2): the
 same bits on any number of ranks."""
 
-import signal
 import unittest
 
 import tiny_base
 from in_folder import InFolder
-from program import DONE, RESUMABLE, Live, cadre, losses, read_lines, sha256, write_config
+from program import DONE, RESUMABLE, cadre, losses, read_lines, sha256, write_config
+from ranks_case import stop_in_step
 from tiny_base import full, lora
 
-# Several chunks, so that there is something to divide; seven micro-batches, which no number of ranks here divides.
+# Several chunks, so that there is something to divide; eleven micro-batches, which no number of ranks here divides.
 SHAPE = {**tiny_base.CONFIG, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3, "head_dim": 16}
-STEPS, MICRO_BATCHES = 4, 7
+STEPS, MICRO_BATCHES = 4, 11
+# Stage and ranks of what is compared with stage 1 on one rank.
+COMPARED = ((1, 3), (2, 1), (2, 2), (2, 3), (2, 4), (2, 7))
 
 
 class ZeroStagesTest(InFolder):
@@ -34,12 +36,20 @@ class ZeroStagesTest(InFolder):
         first = read_lines(self.folder / f"{name}-{stage}-{ranks}" / "ledger.jsonl")[0]
         return [one["rank"] for one in first["micro_batches"]]
 
+    def compare(self, name, make, **more):
+        alone = self.train(name, make, 1, 1, **more)
+        for stage, ranks in COMPARED:
+            with self.subTest(stage=stage, ranks=ranks):
+                self.assertEqual(self.train(name, make, stage, ranks, **more), alone)
+                if stage == 2:
+                    self.assertEqual(self.computed_by(name, 2, ranks), [place % ranks for place in range(MICRO_BATCHES)])
+        self.assertEqual(self.computed_by(name, 1, 3), [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
+
     def test_full_fine_tuning(self):
-        alone = self.train("full", full, 1, 1)
-        for stage, ranks in ((1, 3), (2, 1), (2, 2), (2, 3)):
-            self.assertEqual(self.train("full", full, stage, ranks), alone, f"stage {stage}, {ranks} ranks")
-        self.assertEqual(self.computed_by("full", 1, 3), [0, 0, 1, 1, 2, 2, 2])
-        self.assertEqual(self.computed_by("full", 2, 3), [0, 1, 2, 0, 1, 2, 0])
+        self.compare("full", full)
+
+    def test_adapter(self):
+        self.compare("adapter", lora, lora_r=64, lora_alpha=64, lora_dropout=0.1, lora_target_modules="all-linear")
 
     def test_with_gradient_checkpointing(self):
         more = {"gradient_checkpointing": True, "state_copies": 1}
@@ -51,23 +61,16 @@ class ZeroStagesTest(InFolder):
         self.assertEqual(self.train("few", full, 2, 4, global_batch_size=4), alone)
 
     def test_a_run_goes_on_with_another_stage(self):
-        steps = 60
-        alone = self.train("whole", full, 1, 1, max_steps=steps)
+        alone = self.train("whole", full, 1, 1)
         run = self.folder / "whole-part"
-        keys = full(self.base, run, self.rows, micro_batch_size=2, global_batch_size=2 * MICRO_BATCHES, max_steps=steps)
+        keys = full(self.base, run, self.rows, micro_batch_size=2, global_batch_size=2 * MICRO_BATCHES, max_steps=STEPS,
+                    heartbeat_limit=60)
         config = write_config(run.with_suffix(".yaml"), **keys)
-        with Live("train", config, "--ranks", 1) as train:
-            self.assertTrue(train.wait_for_line("step 2/"))
-            train.send(signal.SIGTERM)
-            self.assertEqual(train.end().code, RESUMABLE)
+        self.assertEqual(stop_in_step(1, config, run, "--ranks", 1).code, RESUMABLE)
         ended = cadre("train", config, "--ranks", 2, "--zero_stage", 2, "--state_copies", 1)
         self.assertEqual(ended.code, DONE, ended.err)
         self.assertEqual((sha256(run / "model.safetensors"), losses(run)), alone)
-
-    def test_adapter(self):
-        alone = self.train("adapter", lora, 1, 1, lora_dropout=0.1)
-        self.assertEqual(self.train("adapter", lora, 1, 2, lora_dropout=0.1), alone)
-        self.assertEqual(self.train("adapter", lora, 2, 2, lora_dropout=0.1), alone)
+        self.assertEqual([line["ranks"] for line in read_lines(run / "metrics.jsonl")], [1, 1, 2, 2])
 
 
 if __name__ == "__main__":
