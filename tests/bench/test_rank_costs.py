@@ -67,19 +67,24 @@ class RankCostsTest(unittest.TestCase):
               flush=True)
         self.assertLess(stall, 0.01)
 
-    def bench(self, target, *command):
-        build = CADRE.parent
-        subprocess.run(["cmake", "--build", build, "--target", target], check=True, stdout=subprocess.DEVNULL)
-        ended = subprocess.run([*command, build / target], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
-        print(f"\n{target}:\n{ended.stdout}", flush=True)
+    def build(self, target):
+        subprocess.run(["cmake", "--build", CADRE.parent, "--target", target], check=True, stdout=subprocess.DEVNULL)
+        return CADRE.parent / target
+
+    def bench(self, *command):
+        ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
+        print(f"\n{ended.stdout}", flush=True)
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertTrue(ended.stdout)
 
     def test_transport_bench(self):
-        self.bench("transport_bench", "mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2")
+        program = self.build("transport_bench")
+        for ranks, arguments in ((2, ()), (2, ("unix",)), (3, ())):
+            with self.subTest(ranks=ranks, arguments=arguments):
+                self.bench("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), program, *arguments)
 
     def test_coordinator_bench(self):
-        self.bench("coordinator_bench")
+        self.bench(self.build("coordinator_bench"), "--check")
 
 
 if __name__ == "__main__":
