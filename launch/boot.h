@@ -23,7 +23,7 @@ struct Boot {
   std::string prepared_key = {};  // of the prepared data, for a rank that does not see its cache
   bool trace = false;             // ranks write down where their time goes
   // A host with more ranks of an island than this has a relay for them.
-  std::uint32_t relay_above = 8;
+  std::uint32_t relay_above = 4;
 
   bool operator==(const Boot&) const = default;
 };
