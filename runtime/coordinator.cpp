@@ -106,6 +106,7 @@ Coordinator::Machine::Machine(CoordinatorOptions options, TimePoint now)
     : options_(std::move(options)),
       now_(now),
       began_(now),
+      last_came_or_went_(now),
       last_tick_(now),
       watching_since_(now),
       roll_(options_.expected_ranks, options_.incarnations),
@@ -214,6 +215,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
+  last_came_or_went_ = now_;
   left_out_.erase(peer.member.rank);
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
@@ -236,6 +238,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   const std::string problem = roll_.rejoin(from, message.self, !counts);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
+  last_came_or_went_ = now_;
   left_out_.erase(self.member.rank);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   if (counts) {

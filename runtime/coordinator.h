@@ -29,7 +29,7 @@ struct CoordinatorOptions {
   RunPolicy policy = {};
   std::uint64_t logging_steps = 1;  // between two lines of metrics.jsonl
 
-  std::chrono::milliseconds join_limit{300'000};     // from the start until all are ready
+  std::chrono::milliseconds join_limit{300'000};     // for a rank that is not heard, since the last one came
   std::chrono::milliseconds rejoin_wait{0};          // with too few ranks, before the run ends; 0: it ends at once
   std::chrono::milliseconds heartbeat_limit{3'000};  // of silence
   std::chrono::milliseconds progress_limit{0};       // without progress while work is ordered; 0: by the steps so far

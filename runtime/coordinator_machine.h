@@ -1,7 +1,8 @@
 // The coordinator's insides; coordinator.h says what it does. By idea: events in coordinator.cpp, views in
-// coordinator_views.cpp, steps in coordinator_steps.cpp, checkpoints in coordinator_checkpoints.cpp, the place of one
-// that died in coordinator_takeover.cpp, ranks whose relay did in coordinator_relays.cpp, those that are asked to leave
-// or to come in coordinator_drains.cpp, the end and the record in coordinator_record.cpp.
+// coordinator_views.cpp, what may not last for ever in coordinator_limits.cpp, steps in coordinator_steps.cpp,
+// checkpoints in coordinator_checkpoints.cpp, the place of one that died in coordinator_takeover.cpp, ranks whose relay
+// did in coordinator_relays.cpp, those that are asked to leave or to come in coordinator_drains.cpp, the end and the
+// record in coordinator_record.cpp.
 #pragma once
 
 #include <map>
@@ -101,6 +102,7 @@ class Coordinator::Machine {
   // Nobody is gathered for the first time: members of a view come back to a new coordinator.
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
+  void check_gathering();
   std::chrono::milliseconds progress_limit() const;
   void check_progress();
   void check_complaints();
@@ -212,6 +214,7 @@ class Coordinator::Machine {
   Effects effects_;
   Phase phase_ = Phase::kGathering;
   TimePoint now_{}, began_{};
+  TimePoint last_came_or_went_{};             // a rank
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
   std::map<Rank, Awaited> awaited_;  // members that are to come back

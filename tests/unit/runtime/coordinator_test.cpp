@@ -205,7 +205,26 @@ TEST(Coordinator, WhoIsMissingIsNamed) {
   world.pass(std::chrono::seconds(3));
   ASSERT_TRUE(world.finished.has_value());
   EXPECT_EQ(world.finished->outcome, RunOutcome::kFailed);
-  EXPECT_THAT(world.finished->reason, HasSubstr("ranks 1 and 3 were not ready within 300 s"));
+  EXPECT_THAT(world.finished->reason, HasSubstr("ranks 1 and 3 did not come within 300 s"));
+}
+
+// From a slow disk a large model takes its time; but not for ever.
+TEST(Coordinator, WhoLoadsIsWaitedForAnHour) {
+  Coordinator coordinator(options_for(2), {});
+  const auto at = [](int minutes) { return TimePoint{} + std::chrono::minutes(minutes); };
+  for (const Rank rank : {0U, 1U}) coordinator.on_message(rank + 1, Join{{.rank = rank}}, {});
+  coordinator.on_message(1, Ready{workload_of(2, 4), {}}, {});
+  TimePoint now{};
+  const auto pass_until = [&](TimePoint end) {
+    for (; now < end && !coordinator.finished(); now += std::chrono::seconds(1)) {
+      for (const Connection one : {1U, 2U}) coordinator.on_message(one, Heartbeat{}, now);
+      coordinator.on_tick(now);
+    }
+  };
+  pass_until(at(59));
+  EXPECT_FALSE(coordinator.finished());
+  pass_until(at(61));
+  EXPECT_TRUE(coordinator.finished());
 }
 
 TEST(Coordinator, OneThatDiesBeforeTheStartMayComeAgain) {

@@ -41,7 +41,7 @@ ExpectedEnd expected_end(const Scenario& scenario, const Trajectory& trajectory)
 }
 
 bool is_end_for_lack_of_ranks(const std::string& reason) {
-  for (const char* part : {"needed", "not ready within", "is left out", "the checkpoint could not be written"}) {
+  for (const char* part : {"needed", "did not come within", "is left out", "the checkpoint could not be written"}) {
     if (reason.find(part) != std::string::npos) return true;
   }
   return false;
