@@ -43,15 +43,16 @@ void Coordinator::Machine::check_limits() {
   if (!finished()) check_complaints();
 }
 
-// Who is not heard must come soon. Who is heard loads, from a slow disk perhaps, and has the time of one that computes.
+// Who is not heard must come soon. Who is heard loads, from a slow disk perhaps.
 void Coordinator::Machine::check_gathering() {
+  constexpr std::chrono::minutes kLongestLoad{60};
   std::vector<Rank> missing = roll_.missing();
   std::erase_if(missing, [this](Rank rank) { return left_out_.contains(rank) || drained_.contains(rank); });
   std::vector<Rank> unheard = missing;
   std::erase_if(unheard, [this](Rank rank) { return roll_.taken_by(rank).has_value(); });
   const bool all_load = unheard.empty();
-  const std::chrono::milliseconds limit = all_load ? progress_limit() : options_.join_limit;
-  if (missing.empty() || now_ - last_came_or_went_ <= limit) return;
+  const std::chrono::milliseconds limit = all_load ? kLongestLoad : options_.join_limit;
+  if (missing.empty() || now_ - std::max(last_came_or_went_, watching_since_) <= limit) return;
   const std::vector<Rank>& late = all_load ? missing : unheard;
   fail(runtime::say(names_of(late), all_load ? " still " : " did not come within ", all_load ? "loading after " : "",
                     seconds(limit), " s; look at the logs of ", late.size() == 1 ? "this rank" : "these ranks"));
