@@ -46,16 +46,17 @@ void Coordinator::Machine::check_limits() {
 // Who is not heard must come soon. Who is heard loads, from a slow disk perhaps.
 void Coordinator::Machine::check_gathering() {
   constexpr std::chrono::minutes kLongestLoad{60};
-  std::vector<Rank> missing = roll_.missing();
-  std::erase_if(missing, [this](Rank rank) { return left_out_.contains(rank) || drained_.contains(rank); });
-  std::vector<Rank> unheard = missing;
-  std::erase_if(unheard, [this](Rank rank) { return roll_.taken_by(rank).has_value(); });
-  const bool all_load = unheard.empty();
+  std::vector<Rank> loading, unheard, not_to_come;
+  for (const Rank rank : roll_.missing()) {
+    const bool is_to_come = !left_out_.contains(rank) && !drained_.contains(rank);
+    (roll_.taken_by(rank) ? loading : is_to_come ? unheard : not_to_come).push_back(rank);
+  }
+  const bool all_load = unheard.empty() && !loading.empty();
   const std::chrono::milliseconds limit = all_load ? kLongestLoad : options_.join_limit;
-  if (missing.empty() || now_ - std::max(last_came_or_went_, watching_since_) <= limit) return;
-  const std::vector<Rank>& late = all_load ? missing : unheard;
-  fail(runtime::say(names_of(late), all_load ? " still " : " did not come within ", all_load ? "loading after " : "",
-                    seconds(limit), " s; look at the logs of ", late.size() == 1 ? "this rank" : "these ranks"));
+  if (now_ - std::max(last_came_or_went_, watching_since_) <= limit) return;
+  const std::vector<Rank>& late = all_load ? loading : unheard.empty() ? not_to_come : unheard;
+  fail(runtime::say(names_of(late), all_load ? " still loading after " : " did not come within ", seconds(limit),
+                    " s; look at the logs of ", late.size() == 1 ? "this rank" : "these ranks"));
 }
 
 // Of two that do not reach each other one must go, once a new view has not brought their connection back.
