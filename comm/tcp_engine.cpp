@@ -1,5 +1,6 @@
 #include "comm/tcp_engine.h"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -19,11 +20,9 @@ using boost::system::error_code;
 using runtime::say;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr std::chrono::milliseconds kPause{20};         // before the next try at a peer that was busy or gave up
-constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no descriptors left
-constexpr int kTriesPerConnection = 10;
+// Before the next try at a peer that was busy or gave up; longer each time that it gave up.
+constexpr std::chrono::milliseconds kPause{20}, kLongestPause{200};
 constexpr int kReopensPerView = 3;
-constexpr std::size_t kMaxGreetings = 1024;  // strangers at a time; more are refused at once
 
 void send_answer(StreamSocket& socket, Answer answer, const Introduction& to, const std::string& token) {
   // 40 bytes on an idle socket: they fit, or the peer is gone.
@@ -32,16 +31,12 @@ void send_answer(StreamSocket& socket, Answer answer, const Introduction& to, co
   socket.write_some(asio::buffer(encode_answer(answer, to, token)), ignored);
 }
 
-void prepare(StreamSocket& socket) {
-  error_code not_tcp;
-  socket.set_option(asio::ip::tcp::no_delay(true), not_tcp);
-  probe_when_idle(socket.native_handle());
-}
-
 }  // namespace
 
 TcpEngine::TcpEngine(TcpOptions options)
-    : options_(std::move(options)), listeners_(io_, options_.addresses, options_.unix_socket) {}
+    : options_(std::move(options)), greeter_(io_, options_, counters_, [this](StreamSocket socket, Introduction by) {
+        hear(std::move(socket), std::move(by));
+      }) {}
 
 template <typename Awaitable>
 void TcpEngine::spawn(Awaitable awaitable) {
@@ -52,50 +47,14 @@ void TcpEngine::spawn(Awaitable awaitable) {
 
 // ---- Those who connect to us.
 
-void TcpEngine::listen() {
-  for (auto& acceptor : listeners_.tcp()) spawn(accept(acceptor));
-  if (listeners_.local()) spawn(accept(*listeners_.local()));
-}
-
-template <typename Acceptor>
-asio::awaitable<void> TcpEngine::accept(Acceptor& acceptor) {
-  for (;;) {
-    auto [error, accepted] = co_await acceptor.async_accept(kAwait);
-    if (!acceptor.is_open()) co_return;
-    if (error) {
-      asio::steady_timer pause(io_, kAcceptPause);
-      co_await pause.async_wait(kAwait);
-      continue;
-    }
-    if (greeting_.size() >= kMaxGreetings) {
-      ++counters_.refused;
-      continue;
-    }
-    auto socket = std::make_shared<StreamSocket>(std::move(accepted));
-    prepare(*socket);
-    greeting_.insert(socket);
-    spawn(greet(std::move(socket)));
-  }
-}
-
-asio::awaitable<void> TcpEngine::greet(std::shared_ptr<StreamSocket> socket) {
-  asio::steady_timer deadline(io_, options_.handshake_deadline);
-  deadline.async_wait([socket](error_code error) {
-    error_code ignored;
-    if (!error) socket->close(ignored);
-  });
-  Heard heard = co_await hear_claim(*socket, options_.token);
-  const bool in_time = deadline.cancel() == 1;
-  greeting_.erase(socket);
-  if (heard.hearing == Hearing::kWrong || !in_time) ++counters_.refused;
-  if (heard.hearing != Hearing::kProven || !in_time) co_return;
-  const Claim& claim = heard.introduction.claim;
+void TcpEngine::hear(StreamSocket socket, Introduction introduction) {
+  const Claim& claim = introduction.claim;
   if (claim.stamp > view_.stamp) {
     waiting_.insert_or_assign(claim.from.rank,
-                              Waiting{.socket = std::move(socket), .introduction = std::move(heard.introduction)});
-    co_return;
+                              Waiting{.socket = std::move(socket), .introduction = std::move(introduction)});
+    return;
   }
-  judge(std::move(*socket), heard.introduction);
+  judge(std::move(socket), introduction);
 }
 
 void TcpEngine::judge(StreamSocket socket, const Introduction& introduction) {
@@ -131,8 +90,9 @@ void TcpEngine::need_connection(Link& link) {
 }
 
 asio::awaitable<void> TcpEngine::open(runtime::Rank rank, std::shared_ptr<Attempt> attempt) {
-  int tries = 0;
-  while (tries < kTriesPerConnection) {
+  std::chrono::milliseconds pause = kPause;
+  std::optional<std::chrono::steady_clock::time_point> until;  // from the first time that it gave up
+  for (;;) {
     bool again = false;
     const std::vector<runtime::Endpoint> endpoints = links_.at(rank)->member.endpoints;
     const std::string own_host = view_.members[self_].host;
@@ -144,10 +104,14 @@ asio::awaitable<void> TcpEngine::open(runtime::Rank rank, std::shared_ptr<Attemp
       again = again || outcome == Outcome::kAgain;
     }
     if (!again) break;
-    if (attempt->last_failure != "") ++tries;
-    attempt->timer.expires_after(kPause);
+    attempt->timer.expires_after(pause);
     co_await attempt->timer.async_wait(kAwait);
     if (attempt->cancelled) co_return;
+    if (attempt->last_failure.empty()) continue;
+    const auto now = std::chrono::steady_clock::now();
+    if (!until) until = now + options_.retry_limit;
+    if (now >= *until) break;
+    pause = std::min(2 * pause, kLongestPause);
   }
   Link& link = *links_.at(rank);
   link.attempt.reset();
@@ -185,7 +149,7 @@ asio::awaitable<TcpEngine::Outcome> TcpEngine::try_endpoint(runtime::Rank rank, 
     co_return Outcome::kFailed;
   }
   attempt->connected = true;
-  prepare(attempt->socket);
+  prepare(attempt->socket.native_handle());
   const runtime::Member self = view_.members[self_];
   const Claim claim{
       .from = {self.rank, self.incarnation}, .to = {rank, links_.at(rank)->member.incarnation}, .stamp = view_.stamp};
@@ -260,9 +224,9 @@ void TcpEngine::install(const runtime::View& view, std::size_t self, std::shared
       ++at;
       continue;
     }
-    const Waiting waiting = std::move(at->second);
+    Waiting waiting = std::move(at->second);
     at = waiting_.erase(at);
-    judge(std::move(*waiting.socket), waiting.introduction);
+    judge(std::move(waiting.socket), waiting.introduction);
   }
 }
 
@@ -311,11 +275,7 @@ void TcpEngine::let_go() {
 
 void TcpEngine::close(const std::string& reason) {
   fail(-1, reason);
-  listeners_.close();
-  for (const auto& socket : greeting_) {
-    error_code ignored;
-    socket->close(ignored);
-  }
+  greeter_.close();
   waiting_.clear();
   for (const auto& [rank, link] : links_) {
     cancel(*link);

@@ -15,8 +15,8 @@
 
 #include "comm/communicator.h"
 #include "comm/tcp_connection.h"
+#include "comm/tcp_greeter.h"
 #include "comm/tcp_handshake.h"
-#include "comm/tcp_listeners.h"
 #include "comm/tcp_transport.h"
 #include "comm/ticket_board.h"
 #include "runtime/members.h"
@@ -28,10 +28,10 @@ class TcpEngine final : private TcpConnection::Events {
   explicit TcpEngine(TcpOptions options);
 
   boost::asio::io_context& io() { return io_; }
-  const std::vector<runtime::Endpoint>& endpoints() const { return listeners_.endpoints(); }  // any thread
+  const std::vector<runtime::Endpoint>& endpoints() const { return greeter_.endpoints(); }  // any thread
   TcpCounters counters() const { return counters_; }
 
-  void listen();
+  void listen() { greeter_.listen(); }
   // From here on `board`'s transfers are served, and those of the view before it are not.
   void install(const runtime::View& view, std::size_t self, std::shared_ptr<TicketBoard> board);
   void begin(const std::shared_ptr<TicketBoard>& board, Communicator::Ticket ticket, const Group& group);
@@ -62,7 +62,7 @@ class TcpEngine final : private TcpConnection::Events {
   };
   // A claim of a view that is not installed yet, or before any is.
   struct Waiting {
-    std::shared_ptr<StreamSocket> socket;
+    StreamSocket socket;
     Introduction introduction;
   };
   enum class Outcome { kEnded, kAgain, kFailed };
@@ -72,9 +72,7 @@ class TcpEngine final : private TcpConnection::Events {
   void out_of_step(TcpConnection& connection, const std::string& reason) override;
   void lost(TcpConnection& connection, TcpConnection::Loss loss, const std::string& reason) override;
 
-  template <typename Acceptor>
-  boost::asio::awaitable<void> accept(Acceptor& acceptor);
-  boost::asio::awaitable<void> greet(std::shared_ptr<StreamSocket> socket);
+  void hear(StreamSocket socket, Introduction introduction);
   void judge(StreamSocket socket, const Introduction& introduction);
 
   void need_connection(Link& link);
@@ -90,10 +88,9 @@ class TcpEngine final : private TcpConnection::Events {
 
   const TcpOptions options_;
   boost::asio::io_context io_{1};
-  TcpListeners listeners_;
   TcpCounters counters_ = {};
-  std::set<std::shared_ptr<StreamSocket>> greeting_ = {};  // accepted, not proven
-  std::map<runtime::Rank, Waiting> waiting_ = {};          // proven
+  TcpGreeter greeter_;
+  std::map<runtime::Rank, Waiting> waiting_ = {};
 
   runtime::View view_ = {};
   std::size_t self_ = 0;

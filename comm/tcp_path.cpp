@@ -14,9 +14,10 @@ constexpr unsigned kRetransmits = 3;
 
 }  // namespace
 
-void probe_when_idle(int socket) {
+void prepare(int socket) {
   const int yes = 1, idle = 2, pause = 1, probes = 3;
   if (::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) != 0) return;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &pause, sizeof pause);
   ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
   ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);

@@ -20,8 +20,11 @@ struct TcpOptions {
   // when its process is killed.
   bool unix_socket = false;
   std::chrono::milliseconds handshake_deadline{5000};  // for who connects to us, until it has proven the token
-  std::chrono::milliseconds connect_deadline{5000};    // for an address that does not answer, until the next is tried
-  std::chrono::milliseconds drain_deadline{5000};      // for the rest of a frame after an abort
+  std::size_t half_open = 128;                         // who has not; see runtime/half_open.h
+  std::chrono::milliseconds handshake_grace{250};
+  std::chrono::milliseconds retry_limit{5000};       // for a peer that closes before it has proven the token
+  std::chrono::milliseconds connect_deadline{5000};  // for an address that does not answer, until the next is tried
+  std::chrono::milliseconds drain_deadline{5000};    // for the rest of a frame after an abort
 };
 
 struct TcpCounters {

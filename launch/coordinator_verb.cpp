@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "launch/coordinator_shell.h"
+#include "launch/environment.h"
 #include "launch/verbs.h"
 #include "runtime/error.h"
 #include "runtime/failpoints.h"
@@ -43,6 +44,7 @@ int coordinator(Arguments arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // a launcher that was killed hears no report; the run is still to be ended well
   const std::vector<int> listeners = numbers_in(arguments.take("listen_fds", ""));
   const auto report = static_cast<int>(integer_of("report_fd", arguments.take("report_fd", "2"), 0, 1 << 20));
+  allow_many_descriptors();
   runtime::arm_failpoints("coordinator");
   CoordinatorShell shell(parse_coordinator_boot(read_line(STDIN_FILENO)),
                          {.listeners = listeners, .control = STDIN_FILENO, .report = report});

@@ -1,7 +1,9 @@
 #include "launch/environment.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "launch/machine.h"
@@ -10,6 +12,8 @@
 
 namespace cadre::launch {
 namespace {
+
+constexpr rlim_t kMostDescriptors = 1 << 20;
 
 // Of what is absent, all that we set.
 runtime::InstructionPins missing_settings() {
@@ -33,6 +37,15 @@ void settle_environment(char** argv) {
   }
   execv("/proc/self/exe", argv);
   // Where exec is refused the program runs as it is, only slower: the pins are read later, and hold.
+}
+
+void allow_many_descriptors() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min(limit.rlim_max, kMostDescriptors);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
 void require_possible_instructions() {

@@ -24,6 +24,7 @@
 #include "launch/pipes.h"
 #include "runtime/control_channel.h"
 #include "runtime/error.h"
+#include "runtime/half_open.h"
 #include "runtime/json_print.h"
 #include "runtime/plain_text.h"
 #include "runtime/quiet_thread.h"
@@ -38,7 +39,7 @@ using Error = boost::system::error_code;
 
 constexpr std::chrono::milliseconds kTick{100}, kPauseWhenFull{50};
 constexpr std::chrono::seconds kSignOfLife{5};
-constexpr std::size_t kStrangers = 64;           // connections beside one a rank
+constexpr std::size_t kStrangers = 64;           // connections that have not said which rank they are
 constexpr std::size_t kLineBytes = 1 << 14;      // of text
 constexpr std::size_t kTextBytes = 1 << 20;      // that may wait for a rank
 constexpr std::chrono::seconds kComeLimit{10};   // that the end waits for ranks that never came
@@ -49,7 +50,10 @@ constexpr std::chrono::seconds kLeaveLimit{20};  // for them
 
 class LifelineServer::Impl {
  public:
-  explicit Impl(LifelineServerOptions options) : options_(std::move(options)), text_lines_(kLineBytes) {
+  explicit Impl(LifelineServerOptions options)
+      : options_(std::move(options)),
+        text_lines_(kLineBytes),
+        half_open_(std::make_shared<runtime::HalfOpen>(kStrangers, options_.handshake_grace)) {
     text_ = std::make_unique<PipeReader>(
         io_, std::move(options_.text),
         [this](std::string_view bytes) {
@@ -120,20 +124,22 @@ class LifelineServer::Impl {
       co_await listener.async_wait(asio::posix::stream_descriptor::wait_read,
                                    asio::redirect_error(asio::use_awaitable, error));
       if (error) co_return;
+      co_await runtime::HalfOpen::make_room(half_open_);
       asio::generic::stream_protocol::endpoint peer;
       auto size = static_cast<socklen_t>(peer.capacity());
       const int socket = ::accept4(listener.native_handle(), peer.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (socket < 0) {
+        if (errno == EAGAIN || errno == ECONNABORTED) continue;
         pause.expires_after(kPauseWhenFull);
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-      } else if (lines_.size() >= options_.ranks + kStrangers) {
-        ::close(socket);  // a rank tries again
+        half_open_->end_oldest();
       } else {
         const int yes = 1;
         static_cast<void>(::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));
         const asio::generic::stream_protocol protocol(peer.data()->sa_family, IPPROTO_TCP);
         const auto line = std::make_shared<Line>(runtime::ControlSocket(io_, protocol, socket));
         lines_.insert(line);
+        half_open_->enter(line.get(), [channel = line->channel](runtime::ChannelEnd why) { channel->end(why); });
         asio::co_spawn(io_, serve(line), rethrow);
       }
     }
@@ -155,6 +161,7 @@ class LifelineServer::Impl {
     }
     line->channel->end(runtime::ChannelEnd::kClosedHere);
     line->deadline.cancel();
+    half_open_->leave(line.get());
     lines_.erase(line);
     look();
   }
@@ -166,6 +173,7 @@ class LifelineServer::Impl {
     if (rank >= options_.ranks || !came_.insert(rank).second) throw runtime::RunError("no rank, or one twice");
     line.rank = rank;
     line.deadline.cancel();
+    half_open_->leave(&line);
     if (start_) line.channel->send(start_);
     show_text();
     look();
@@ -253,6 +261,7 @@ class LifelineServer::Impl {
   LineCutter text_lines_;
   std::string waiting_text_;
   std::set<std::shared_ptr<Line>> lines_;
+  std::shared_ptr<runtime::HalfOpen> half_open_;
   std::set<std::uint32_t> came_;
   Clock::time_point lonely_since_ = Clock::now(), sign_of_life_ = Clock::now();
   bool is_signalled_ = false;

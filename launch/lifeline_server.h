@@ -21,6 +21,7 @@ struct LifelineServerOptions {
   Descriptor text = {};  // what comes out of it is shown by the first rank that is there
 
   std::chrono::milliseconds handshake_limit{5'000};  // until a connection has said which rank it is
+  std::chrono::milliseconds handshake_grace{250};    // of a silent one when others wait (runtime/half_open.h)
   std::chrono::milliseconds first_limit{60'000};     // until some rank is there
   std::chrono::milliseconds lonely_limit{10'000};    // without a rank
 };

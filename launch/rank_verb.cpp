@@ -32,6 +32,7 @@ void take_processors(const MpiBoot& mpi, std::uint32_t threads) {
 }  // namespace
 
 int run_rank(const MpiBoot& mpi) {
+  allow_many_descriptors();
   runtime::arm_failpoints(std::to_string(mpi.run_rank()));
   runtime::reach(runtime::Failpoint::kStart, 0);
   const config::Resolved resolved = config::load_text(mpi.boot.configuration, "the run's configuration", {});

@@ -25,6 +25,7 @@
 #include "runtime/codec.h"
 #include "runtime/control_socket.h"
 #include "runtime/error.h"
+#include "runtime/half_open.h"
 
 namespace cadre::runtime {
 namespace {
@@ -45,7 +46,10 @@ void rethrow(std::exception_ptr error) {
 class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
  public:
   Lines(asio::io_context& io, ControlServerOptions options, ControlHandler& handler)
-      : io_(io), options_(std::move(options)), handler_(&handler) {
+      : io_(io),
+        options_(std::move(options)),
+        handler_(&handler),
+        half_open_(std::make_shared<HalfOpen>(options_.half_open, options_.handshake_grace)) {
     for (const int listener : options_.listeners) {
       endpoints_.push_back(endpoint_of(listener));
       CADRE_CHECK(::fcntl(listener, F_SETFL, ::fcntl(listener, F_GETFL) | O_NONBLOCK) == 0, std::strerror(errno));
@@ -54,14 +58,13 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   }
 
   void start() {
-    for (Listener& listener : listeners_) asio::co_spawn(io_, accept(shared_from_this(), listener), rethrow);
+    for (auto& listener : listeners_) asio::co_spawn(io_, accept(shared_from_this(), listener), rethrow);
   }
 
   void stop() {
     handler_ = nullptr;
-    for (Listener& listener : listeners_) listener.socket.close();
-    tell_of_room();
-    for (const auto& line : std::exchange(half_open_, {})) line->channel->end(ChannelEnd::kClosedHere);
+    for (auto& listener : listeners_) listener.close();
+    half_open_->close();
     for (const auto& [id, route] : std::exchange(routes_, {})) route.line->channel->end(ChannelEnd::kClosedHere);
     for (const auto& line : std::exchange(relays_, {})) line->channel->end(ChannelEnd::kClosedHere);
   }
@@ -107,20 +110,12 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
  private:
   using Role = ControlChannel::Role;
 
-  struct Listener {
-    Listener(asio::io_context& io, int listener) : socket(io, listener), room(io) {}
-
-    asio::posix::stream_descriptor socket;
-    asio::steady_timer room;  // cancelled when there may be room for a newcomer
-  };
-
   struct Line {
     Line(ControlSocket socket, const ChannelLimits& limits)
         : deadline(socket.get_executor()), channel(std::make_shared<ControlChannel>(std::move(socket), limits)) {}
 
     asio::steady_timer deadline;
     std::shared_ptr<ControlChannel> channel;
-    Time since = Clock::now();
     std::string peer = {};
     Role role = Role::kRank;
     std::map<std::uint32_t, Connection> connections = {};  // by the relay's numbers; a rank's own is number 0
@@ -137,49 +132,30 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
 
   // ---- accepting
 
-  static asio::awaitable<void> accept(std::shared_ptr<Lines> self, Listener& listener) {
+  static asio::awaitable<void> accept(std::shared_ptr<Lines> self, asio::posix::stream_descriptor& listener) {
     boost::system::error_code error;
-    while (listener.socket.is_open()) {
-      co_await listener.socket.async_wait(asio::posix::stream_descriptor::wait_read,
-                                          asio::redirect_error(asio::use_awaitable, error));
-      while (listener.socket.is_open()) {
-        co_await self->make_room(listener.room);
-        if (!listener.socket.is_open()) break;
+    asio::steady_timer pause(self->io_);
+    while (listener.is_open()) {
+      co_await listener.async_wait(asio::posix::stream_descriptor::wait_read,
+                                   asio::redirect_error(asio::use_awaitable, error));
+      while (listener.is_open()) {
+        co_await HalfOpen::make_room(self->half_open_);
+        if (!listener.is_open()) break;
         asio::generic::stream_protocol::endpoint peer;
         auto size = static_cast<socklen_t>(peer.capacity());
-        const int socket = ::accept4(listener.socket.native_handle(), peer.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        const int socket = ::accept4(listener.native_handle(), peer.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
           peer.resize(size);
           self->begin(socket, peer);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-          listener.room.expires_after(kPauseWhenFull);
-          co_await listener.room.async_wait(asio::redirect_error(asio::use_awaitable, error));
-          if (!self->half_open_.empty()) self->half_open_.front()->channel->end(ChannelEnd::kCrowded);
+          pause.expires_after(kPauseWhenFull);
+          co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+          self->half_open_->end_oldest();
         } else if (errno == EAGAIN) {
           break;
         }  // else: this one is gone already
       }
     }
-  }
-
-  // Waits until fewer than `half_open` are unauthenticated.
-  asio::awaitable<void> make_room(asio::steady_timer& room) {
-    boost::system::error_code error;
-    while (handler_ != nullptr && half_open_.size() >= options_.half_open) {
-      const std::shared_ptr<Line> oldest = half_open_.front();
-      const Time until = oldest->since + options_.handshake_grace;
-      if (Clock::now() >= until) {
-        oldest->channel->end(ChannelEnd::kCrowded);
-        half_open_.pop_front();
-      } else {
-        room.expires_at(until);
-        co_await room.async_wait(asio::redirect_error(asio::use_awaitable, error));
-      }
-    }
-  }
-
-  void tell_of_room() {
-    for (Listener& listener : listeners_) listener.room.cancel();
   }
 
   void begin(int socket, const asio::generic::stream_protocol::endpoint& peer) {
@@ -189,7 +165,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
     const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
     const auto line = std::make_shared<Line>(ControlSocket(io_, protocol, socket), options_.limits);
     line->peer = describe(peer);
-    half_open_.push_back(line);
+    half_open_->enter(line.get(), [channel = line->channel](ChannelEnd why) { channel->end(why); });
     end_after(*line, options_.handshake_deadline, ChannelEnd::kSilent);
     asio::co_spawn(io_, serve(shared_from_this(), line), rethrow);
   }
@@ -222,8 +198,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
 
   void authenticated(const std::shared_ptr<Line>& line) {
     line->deadline.cancel();
-    half_open_.remove(line);
-    tell_of_room();
+    half_open_->leave(line.get());
     if (handler_ == nullptr) return line->channel->end(ChannelEnd::kClosedHere);
     if (line->role == Role::kRank) {
       opened(line, 0, line->peer);
@@ -302,9 +277,8 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
 
   void gone(const std::shared_ptr<Line>& line, ChannelEnd why) {
     ++ended_[static_cast<std::size_t>(why)];
-    half_open_.remove(line);
+    half_open_->leave(line.get());
     relays_.remove(line);
-    tell_of_room();
     for (const auto& [number, id] : std::exchange(line->connections, {})) {
       const std::optional<Route> route = forget(id);
       if (!route || handler_ == nullptr) continue;
@@ -326,8 +300,8 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   ControlServerOptions options_;
   ControlHandler* handler_;  // null: stopped
   std::vector<Endpoint> endpoints_;
-  std::list<Listener> listeners_;
-  std::list<std::shared_ptr<Line>> half_open_;  // not authenticated, oldest first
+  std::list<asio::posix::stream_descriptor> listeners_;
+  std::shared_ptr<HalfOpen> half_open_;
   std::list<std::shared_ptr<Line>> relays_;
   std::unordered_map<Connection, Route> routes_;
   std::uint64_t last_connection_ = 0;

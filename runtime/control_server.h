@@ -36,9 +36,7 @@ struct ControlServerOptions {
   ChannelLimits limits = {};
   // From connecting to the end of the handshake.
   std::chrono::milliseconds handshake_deadline{5000};
-  // Connections that are not authenticated yet. When there are as many and another comes, the oldest gives way once it
-  // had `handshake_grace`, far longer than an honest one needs; until then newcomers wait in the kernel's queue.
-  std::size_t half_open = 256;
+  std::size_t half_open = 256;  // connections that are not authenticated yet (half_open.h)
   std::chrono::milliseconds handshake_grace{250};
   // From close() until a peer that does not close its end is cut off.
   std::chrono::milliseconds linger{5000};

@@ -2,6 +2,7 @@
 #include "comm/tcp_transport.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -139,11 +140,45 @@ TEST(TcpTransport, ASilentClientIsRefusedAtTheDeadline) {
   EXPECT_EQ(world.transport(0).counters().refused, 2u);
 }
 
+// With all places taken by silent strangers whose deadline is far away.
 TEST(TcpTransport, ManySilentClientsHarmNobody) {
-  TcpWorld world(2, false);
+  TcpWorld world(2, false,
+                 {.handshake_deadline = std::chrono::hours(1), .half_open = 4, .handshake_grace = milliseconds(20)});
   std::vector<std::unique_ptr<Client>> clients;
-  for (int client = 0; client < 50; ++client) clients.push_back(std::make_unique<Client>(world.transport(0)));
+  for (const int member : {0, 1}) {
+    for (int client = 0; client < 12; ++client) clients.push_back(std::make_unique<Client>(world.transport(member)));
+  }
   expect_works(world);
+  EXPECT_GE(world.transport(0).counters().refused + world.transport(1).counters().refused, 8u);
+}
+
+// As does one that has no place for a newcomer, or no descriptor.
+TEST(TcpTransport, APeerThatClosesManyTimesIsTriedAgain) {
+  asio::io_context io;
+  asio::ip::tcp::acceptor busy(io, {asio::ip::make_address("127.0.0.1"), 0});
+  const std::string token = kToken;
+  TcpWorld world(2, false, {.retry_limit = std::chrono::hours(1)});
+  world.member(1).endpoints = {{.address = "127.0.0.1", .port = busy.local_endpoint().port()}};
+  const auto view = world.plan_view();
+  const auto communicator = world.enter(view, 0);
+  auto peer = std::async(std::launch::async, [&] {
+    for (int i = 0; i < 11; ++i) busy.accept().close();
+    StreamSocket socket(busy.accept());
+    auto heard = asio::co_spawn(io, hear_claim(socket, token), asio::use_future);
+    io.run();
+    const Introduction introduction = heard.get().introduction;
+    asio::write(socket, asio::buffer(encode_answer(Answer::kAccepted, introduction, token)));
+    std::array<std::byte, kFrameHeaderBytes + 10> frame;
+    return asio::read(socket, asio::buffer(frame));
+  });
+  const Bytes out(10);
+  try {
+    communicator->wait(communicator->start({.sends = {{.to = 1, .bytes = out}}}));
+  } catch (const CommError& error) {
+    ::shutdown(busy.native_handle(), SHUT_RDWR);
+    FAIL() << error.what();
+  }
+  EXPECT_EQ(peer.get(), kFrameHeaderBytes + 10);
 }
 
 TEST(TcpTransport, AnotherTokenIsRefused) {
@@ -158,7 +193,7 @@ TEST(TcpTransport, AnotherTokenIsRefused) {
 
 // Both sides prove the token: a listener that does not hold it gets no frame.
 TEST(TcpTransport, APeerWithAnotherTokenIsNotBelieved) {
-  TcpWorld world(2, false);
+  TcpWorld world(2, false, {.retry_limit = milliseconds(50)});
   const auto impostor = make_tcp_transport({.token = "another run's token"});
   world.member(1).endpoints = impostor->endpoints();
   const auto communicator = world.enter(world.plan_view(), 0);
