@@ -53,8 +53,8 @@ std::string start_own_supervisor(const std::vector<std::string>& hosts) {
   return start_supervisor({.command = std::move(command), .message = std::move(message)});
 }
 
-// Nothing: the first rank has said why not.
-std::optional<MpiBoot> boot() {
+// Nothing: the first rank has said why not, and its exit code is mpirun's, as long as others end with 0.
+std::optional<MpiBoot> boot(int& code) {
   std::signal(SIGALRM, mpi_takes_too_long);
   alarm(kMpiLimitSeconds);
   std::optional<MpiBoot> result;
@@ -64,7 +64,7 @@ std::optional<MpiBoot> boot() {
       return start_own_supervisor(hosts);
     } catch (...) {
       // Before the others hear of it: mpirun ends all ranks as soon as one of them has ended so.
-      say_last_words();
+      code = say_last_words();
       is_said = true;
       throw;
     }
@@ -120,8 +120,9 @@ int train_as_rank(Arguments arguments) {
     return lead_run(std::move(arguments), {.ranks = island_size()});
   }
   std::signal(SIGPIPE, SIG_IGN);  // an mpirun that was killed
-  std::optional<MpiBoot> mpi = boot();
-  return mpi ? live_as_rank(std::move(*mpi)) : kFailed;
+  int code = kDone;
+  std::optional<MpiBoot> mpi = boot(code);
+  return mpi ? live_as_rank(std::move(*mpi)) : code;
 }
 
 }  // namespace cadre::launch

@@ -54,7 +54,16 @@ int supervise(Arguments arguments) {
   arguments.verb = "train";
   if (!arguments.targets.empty()) arguments.targets.erase(arguments.targets.begin());  // which was the verb
   const std::string token = random_token();
-  std::vector<Listener> listeners = listen_towards(message.hosts);
+  std::vector<Listener> listeners;
+  try {
+    listeners = listen_towards(message.hosts);
+  } catch (const runtime::UserError& error) {
+    answer_problem(error.what(), true);
+    return kUserMustMend;
+  } catch (const runtime::RunError& error) {
+    answer_problem(error.what(), false);
+    return kFailed;
+  }
   const std::vector<runtime::Endpoint> endpoints = endpoints_of(listeners);
   Pipe text = make_pipe();
   LifelineServer lifelines(

@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 
 #include "launch/child_process.h"
 #include "runtime/error.h"
+#include "runtime/json_fields.h"
 
 namespace cadre::launch {
 namespace {
@@ -51,11 +54,23 @@ std::string start_supervisor(const SupervisorStart& start) {
   in.write.reset();
   std::string answered = read_message(out.read.get());
   if (answered.empty()) throw runtime::RunError("the run's supervisor ended before it said where it is");
-  return answered;
+  boost::system::error_code not_json;
+  const boost::json::value answer = boost::json::parse(answered, not_json);
+  const auto* object = not_json ? nullptr : answer.if_object();
+  if (object == nullptr || !object->contains("problem")) return answered;
+  const std::string problem = runtime::text_in(*object, "problem");
+  if (object->contains("user_can_mend")) throw runtime::UserError(problem);
+  throw runtime::RunError(problem);
 }
 
 std::string receive_message() {
   return read_message(STDIN_FILENO);
+}
+
+void answer_problem(const std::string& problem, bool user_can_mend) {
+  boost::json::object object{{"problem", problem}};
+  if (user_can_mend) object["user_can_mend"] = true;
+  write_all(STDOUT_FILENO, boost::json::serialize(object));
 }
 
 // The first rank reads to the end.

@@ -23,5 +23,7 @@ std::string start_supervisor(const SupervisorStart& start);
 // holds the rank's.
 std::string receive_message();
 void answer(const Boot& boot);
+// Instead, where it cannot start: start_supervisor() throws this there.
+void answer_problem(const std::string& problem, bool user_can_mend);
 
 }  // namespace cadre::launch

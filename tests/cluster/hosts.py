@@ -90,14 +90,14 @@ class Hosts:
         """Takes the host's cable out."""
         ip("link", "set", f"cv{self.key}{name}", "down")
 
-    def remote_shell(self, folder, hides=None, settings=None):
+    def remote_shell(self, folder, hides=None, settings=None, knows_names=True):
         """A program for OMPI_MCA_plm_rsh_agent: `agent HOST COMMAND…`. `hides`: host -> folders that are empty there;
-        `settings`: host -> NAME=VALUE of its environment."""
+        `settings`: host -> NAME=VALUE of its environment; `knows_names`: hosts find each other by name."""
         names = pathlib.Path(folder) / f"hosts-{self.key}"  # by which they know each other
         names.write_text("127.0.0.1 localhost\n" + "".join(f"{self.address(name)} {name}\n" for name in self.names))
         cases = []
         for name in self.names:
-            hide = f"mount --bind {names} /etc/hosts; "
+            hide = f"mount --bind {names} /etc/hosts; " if knows_names else ""
             hide += "".join(f"mount -t tmpfs none '{hidden}'; " for hidden in (hides or {}).get(name, ()))
             environment = (settings or {}).get(name, "")
             cases.append(f"{self.address(name)})\n  exec env {environment} ip netns exec {self.namespace(name)} unshare --uts --mount "

@@ -17,10 +17,10 @@ def environment_of(pid):
 
 
 class AllHostsAlikeTest(Training):
-    def own_mpirun(self, config, *options, settings=None):
+    def own_mpirun(self, config, *options, **more):
         """`mpirun --host a:2,b:2 cadre train CONFIG`, typed here."""
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(folder, settings=settings))}
+        agent = {"OMPI_MCA_plm_rsh_agent": str(self.hosts.remote_shell(folder, **more))}
         places = ",".join(f"{self.hosts.address(name)}:2" for name in ("a", "b"))
         command = ["mpirun", "--bind-to", "none", "--host", places, *options, "-n", "4", str(CADRE)]
         with mock.patch.dict(program.ENVIRONMENT, {**agent, **MPI}):
@@ -49,6 +49,15 @@ class AllHostsAlikeTest(Training):
         config, run = self.config("own")
         pins = [word for key in program.SETTINGS for word in ("-x", key)]
         self.check_end(self.own_mpirun(config, *pins), run, DONE)
+
+    def test_a_users_own_mpirun_over_a_host_whose_name_nobody_knows(self):
+        config, run = self.config("own-unknown")
+        ended = self.own_mpirun(config, knows_names=False).end()
+        self.assertEqual(ended.code, USER_MUST_MEND, ended.err)
+        own = [line for line in ended.err.splitlines() if line.startswith("cadre: ")]
+        self.assertEqual(len(own), 1, ended.err)
+        self.assertRegex(own[0], "host b: .*name resolution|host b: .*not known")
+        self.assertFalse(run.exists())
 
     def test_a_users_own_mpirun_with_other_pins_on_a_host(self):
         config, _ = self.config("own-unlike")

@@ -61,6 +61,16 @@ class RanksTest(RanksCase):
         self.assertEqual(read_lines(run / "metrics.jsonl")[-2]["ranks"], ranks - len(lost))
         self.assertEqual(cadre("verify", run).code, DONE)
 
+    def test_rank_that_fails_in_the_middle_of_a_step(self):
+        """Its last backward pass throws when parts of the gradient have left: it is lost, and comes back."""
+        for keys in (self.scene.lora, self.scene.full):
+            config, run = self.config(f"fails-{keys.__name__}", keys)
+            ended = cadre("train", config, "--ranks", 3, environment={"CADRE_FAILPOINTS": "backward@2/1=error"})
+            self.assertEqual(ended.code, DONE, ended.err)
+            self.assert_equal_bits(run, keys)
+            lost = [line["reason"] for line in read_lines(run / "journal.jsonl") if line["event"] == "lost"]
+            self.assertEqual([reason.split(": ")[1] for reason in lost], ["it failed"], lost)
+
     def test_rank_killed(self):
         self.lose("killed-last", self.scene.lora, 3, [2], save_steps=1)
 

@@ -13,7 +13,7 @@ from tiny_base import full, lora
 SHAPE = {**tiny_base.CONFIG, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3, "head_dim": 16}
 STEPS, MICRO_BATCHES = 4, 11
 # Stage and ranks of what is compared with stage 1 on one rank.
-COMPARED = ((1, 3), (2, 1), (2, 2), (2, 3), (2, 4), (2, 7))
+COMPARED = ((0, 3), (1, 3), (2, 1), (2, 2), (2, 3), (2, 4), (2, 7))
 
 
 class ZeroStagesTest(InFolder):
