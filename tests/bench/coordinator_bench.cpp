@@ -1,10 +1,11 @@
 // What the coordinator's thread does with 100, 1,000 and 10,000 ranks in a vote (each rank's progress and vote in, the
 // commit out) and in a view change (a rank lost, all reports in, the next view out): deciding; frames and their tags,
-// bundles and messages (codec); the journals on a disk. All but the sockets.
+// bundles and messages (codec); the journals on a disk. All but the sockets, and the ledger's line that follows a
+// commit.
 //
 //   build/coordinator_bench [--check] [micro-batches a rank, 1]
 //
-// With --check it ends with 1 where 10,000 ranks cost more than they may.
+// With --check it ends with 1 where 10,000 ranks cost more than they may; else how long it takes is not judged.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
