@@ -34,9 +34,10 @@ void send_answer(StreamSocket& socket, Answer answer, const Introduction& to, co
 }  // namespace
 
 TcpEngine::TcpEngine(TcpOptions options)
-    : options_(std::move(options)), greeter_(io_, options_, counters_, [this](StreamSocket socket, Introduction by) {
-        hear(std::move(socket), std::move(by));
-      }) {}
+    : options_(std::move(options)),
+      refusals_(options_.tell_refusals),
+      greeter_(io_, options_, refusals_,
+               [this](StreamSocket socket, Introduction by) { hear(std::move(socket), std::move(by)); }) {}
 
 template <typename Awaitable>
 void TcpEngine::spawn(Awaitable awaitable) {
@@ -65,7 +66,7 @@ void TcpEngine::judge(StreamSocket socket, const Introduction& introduction) {
   };
   const auto found = links_.find(claim.from.rank);  // none before the first view
   if (found == links_.end() || claim.from.incarnation != found->second->member.incarnation || !is_me(claim.to)) {
-    ++counters_.refused;
+    refusals_.count(runtime::ChannelEnd::kOutdated, std::chrono::steady_clock::now());
     return send_answer(socket, Answer::kRefused, introduction, options_.token);
   }
   Link& link = *found->second;
@@ -182,6 +183,7 @@ void TcpEngine::adopt(Link& link, StreamSocket socket) {
 void TcpEngine::cancel(Link& link) {
   if (!link.attempt) return;
   link.attempt->cancelled = true;
+  if (!link.attempt->connected) say_hello(link.attempt->socket);
   error_code ignored;
   link.attempt->socket.close(ignored);
   link.attempt->timer.cancel();
@@ -276,6 +278,7 @@ void TcpEngine::let_go() {
 void TcpEngine::close(const std::string& reason) {
   fail(-1, reason);
   greeter_.close();
+  refusals_.tell_rest();
   waiting_.clear();
   for (const auto& [rank, link] : links_) {
     cancel(*link);

@@ -29,7 +29,11 @@ class TcpEngine final : private TcpConnection::Events {
 
   boost::asio::io_context& io() { return io_; }
   const std::vector<runtime::Endpoint>& endpoints() const { return greeter_.endpoints(); }  // any thread
-  TcpCounters counters() const { return counters_; }
+  TcpCounters counters() const {
+    TcpCounters counters = counters_;
+    counters.refused = refusals_.all();
+    return counters;
+  }
 
   void listen() { greeter_.listen(); }
   // From here on `board`'s transfers are served, and those of the view before it are not.
@@ -89,6 +93,7 @@ class TcpEngine final : private TcpConnection::Events {
   const TcpOptions options_;
   boost::asio::io_context io_{1};
   TcpCounters counters_ = {};
+  runtime::Refusals refusals_;
   TcpGreeter greeter_;
   std::map<runtime::Rank, Waiting> waiting_ = {};
 

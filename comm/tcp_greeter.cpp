@@ -40,10 +40,10 @@ struct TcpGreeter::Stranger {
   std::optional<ChannelEnd> ended = {};  // by this side
 };
 
-TcpGreeter::TcpGreeter(asio::io_context& io, const TcpOptions& options, TcpCounters& counters, Proven proven)
+TcpGreeter::TcpGreeter(asio::io_context& io, const TcpOptions& options, runtime::Refusals& refusals, Proven proven)
     : io_(io),
       options_(options),
-      counters_(counters),
+      refusals_(refusals),
       proven_(std::move(proven)),
       listeners_(io, options.addresses, options.unix_socket),
       half_open_(std::make_shared<HalfOpen>(options.half_open, options.handshake_grace)) {}
@@ -86,10 +86,9 @@ asio::awaitable<void> TcpGreeter::greet(std::shared_ptr<Stranger> stranger) {
   Heard heard = co_await hear_claim(stranger->socket, options_.token);
   deadline.cancel();
   half_open_->leave(stranger.get());
-  if (heard.hearing == Hearing::kWrong || stranger->ended) ++counters_.refused;
-  if (heard.hearing == Hearing::kProven && !stranger->ended) {
-    proven_(std::move(stranger->socket), std::move(heard.introduction));
-  }
+  if (stranger->ended) heard = {.refusal = stranger->ended};
+  if (heard.refusal) refusals_.count(*heard.refusal, std::chrono::steady_clock::now());
+  if (heard.introduction) proven_(std::move(stranger->socket), std::move(*heard.introduction));
 }
 
 }  // namespace cadre::comm

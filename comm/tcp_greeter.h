@@ -20,7 +20,7 @@ class TcpGreeter {
   using Proven = std::function<void(StreamSocket, Introduction)>;
 
   // `options` must outlive it. Whoever does not prove the token is closed and counted as refused.
-  TcpGreeter(boost::asio::io_context& io, const TcpOptions& options, TcpCounters& counters, Proven proven);
+  TcpGreeter(boost::asio::io_context& io, const TcpOptions& options, runtime::Refusals& refusals, Proven proven);
 
   void listen();
   void close();
@@ -35,7 +35,7 @@ class TcpGreeter {
 
   boost::asio::io_context& io_;
   const TcpOptions& options_;
-  TcpCounters& counters_;
+  runtime::Refusals& refusals_;
   const Proven proven_;
   TcpListeners listeners_;
   std::shared_ptr<runtime::HalfOpen> half_open_;

@@ -18,10 +18,12 @@ namespace cadre::comm {
 namespace {
 
 namespace asio = boost::asio;
+using runtime::ChannelEnd;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::uint64_t kHelloMagic = 0x3131687265726443;      // "Cdrerh11"
 constexpr std::uint64_t kChallengeMagic = 0x3131637265726443;  // "Cdrerc11"
+constexpr std::uint64_t kNameMask = 0x0000FFFFFFFFFFFF;        // of either: all but its version, two digits
 constexpr std::size_t kMacBytes = 32;
 
 struct Greeting {
@@ -80,8 +82,11 @@ std::array<std::byte, kAnswerBytes> encode_answer(Answer answer, const Introduct
 asio::awaitable<Heard> hear_claim(StreamSocket& socket, const std::string& token) {
   Greeting hello;
   const auto [no_hello, hello_bytes] = co_await asio::async_read(socket, asio::buffer(&hello, sizeof hello), kAwait);
-  if (no_hello) co_return Heard{};
-  if (hello.magic != kHelloMagic) co_return Heard{.hearing = Hearing::kWrong};
+  if (no_hello) co_return Heard{.refusal = ChannelEnd::kClosed};
+  if (hello.magic != kHelloMagic) {
+    const bool is_ours = (hello.magic & kNameMask) == (kHelloMagic & kNameMask);
+    co_return Heard{.refusal = is_ours ? ChannelEnd::kVersion : ChannelEnd::kGarbage};
+  }
   const Greeting challenge = greeting(kChallengeMagic);
   const auto [not_sent, sent] = co_await asio::async_write(socket, asio::buffer(&challenge, sizeof challenge), kAwait);
   if (not_sent) co_return Heard{};
@@ -89,12 +94,19 @@ asio::awaitable<Heard> hear_claim(StreamSocket& socket, const std::string& token
   const auto [no_claim, got] = co_await asio::async_read(socket, asio::buffer(&message, sizeof message), kAwait);
   if (no_claim) co_return Heard{};
   std::string transcript = transcript_of(hello, challenge, message);
-  if (!same(message.mac, mac_of("claim" + transcript, token))) co_return Heard{.hearing = Hearing::kWrong};
+  if (!same(message.mac, mac_of("claim" + transcript, token))) co_return Heard{.refusal = ChannelEnd::kToken};
   const Claim claim{
       .from = {static_cast<runtime::Rank>(message.from_rank), static_cast<std::uint32_t>(message.from_incarnation)},
       .to = {static_cast<runtime::Rank>(message.to_rank), static_cast<std::uint32_t>(message.to_incarnation)},
       .stamp = {.term = message.term, .generation = message.generation, .view = message.view}};
-  co_return Heard{.hearing = Hearing::kProven, .introduction = {.claim = claim, .transcript = std::move(transcript)}};
+  co_return Heard{.introduction = Introduction{.claim = claim, .transcript = std::move(transcript)}};
+}
+
+void say_hello(StreamSocket& socket) {
+  const Greeting hello = greeting(kHelloMagic);
+  boost::system::error_code not_connected;
+  socket.non_blocking(true, not_connected);
+  socket.write_some(asio::buffer(&hello, sizeof hello), not_connected);
 }
 
 asio::awaitable<std::optional<Answer>> make_claim(StreamSocket& socket, Claim claim, const std::string& token) {

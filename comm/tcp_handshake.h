@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 
+#include "runtime/control_channel.h"
 #include "runtime/members.h"
 
 namespace cadre::comm {
@@ -48,10 +49,10 @@ struct Introduction {
   std::string transcript = {};
 };
 
-enum class Hearing { kProven, kClosed, kWrong };
+// Neither: it closed after a whole hello, as a peer may whose connection crosses another.
 struct Heard {
-  Hearing hearing = Hearing::kClosed;
-  Introduction introduction = {};
+  std::optional<Introduction> introduction = {};
+  std::optional<runtime::ChannelEnd> refusal = {};
 };
 
 inline constexpr std::size_t kAnswerBytes = 40;
@@ -59,6 +60,8 @@ std::array<std::byte, kAnswerBytes> encode_answer(Answer answer, const Introduct
 
 // The acceptor's side up to the claim. No deadline of its own: closing the socket ends it.
 boost::asio::awaitable<Heard> hear_claim(StreamSocket& socket, const std::string& token);
+// Before the connector gives up a connection that its peer may have accepted, and would take for a stranger's.
+void say_hello(StreamSocket& socket);
 // The connector's side. nullopt: the peer closed the connection, or its proof does not hold.
 boost::asio::awaitable<std::optional<Answer>> make_claim(StreamSocket& socket, Claim claim, const std::string& token);
 

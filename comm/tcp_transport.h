@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "runtime/refusals.h"
 
 namespace cadre::comm {
 
@@ -20,6 +21,7 @@ struct TcpOptions {
   // when its process is killed.
   bool unix_socket = false;
   std::chrono::milliseconds handshake_deadline{5000};  // for who connects to us, until it has proven the token
+  runtime::Refusals::Tell tell_refusals = {};          // on the I/O thread
   std::size_t half_open = 128;                         // who has not; see runtime/half_open.h
   std::chrono::milliseconds handshake_grace{250};
   std::chrono::milliseconds retry_limit{5000};       // for a peer that closes before it has proven the token

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/json/parse.hpp>
+#include <iostream>
 #include <istream>
 
 #include "launch/exit_code.h"
@@ -54,6 +55,10 @@ const char* name_of(runtime::RunOutcome outcome) {
   }
 }
 
+void write_to_log(const std::string& line) {
+  std::cerr << say(runtime::iso_time(runtime::now_utc()), " ", line, "\n");
+}
+
 }  // namespace
 
 CoordinatorShell::CoordinatorShell(CoordinatorBoot boot, const Descriptors& descriptors)
@@ -69,7 +74,10 @@ CoordinatorShell::CoordinatorShell(CoordinatorBoot boot, const Descriptors& desc
   journal_.emplace(folder_ / "journal.jsonl");
   coordinator_.emplace(std::move(options), std::chrono::steady_clock::now());
   server_ = std::make_unique<runtime::ControlServer>(
-      io_, runtime::ControlServerOptions{.token = boot_.boot.token, .listeners = descriptors.listeners}, *this);
+      io_,
+      runtime::ControlServerOptions{
+          .token = boot_.boot.token, .listeners = descriptors.listeners, .tell_refusals = write_to_log},
+      *this);
   publisher_ = std::make_unique<CheckpointPublisher>(
       runtime::CheckpointStore(folder_ / "checkpoints"),
       [this](std::uint64_t step, const std::string& problem) {
@@ -258,6 +266,7 @@ const runtime::FileServer& CoordinatorShell::file_server() {
   const config::Config& config = resolved_.config;
   const std::string& from = config.resume_from_checkpoint;
   runtime::FileServerOptions options{.token = boot_.boot.token};
+  options.tell_refusals = [](const std::string& line) { write_to_log("file server: " + line); };
   options.rules = {.readable = {folder_ / "checkpoints", config.dataset_prepared_path},
                    .checkpoints = folder_ / "checkpoints",
                    .result = folder_,

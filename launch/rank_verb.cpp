@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <iostream>
 
 #include "comm/tcp_transport.h"
 #include "launch/environment.h"
@@ -52,7 +53,10 @@ int run_rank(const MpiBoot& mpi) {
   // host without one.
   options.make_transport = [&](const runtime::Member&) {
     return comm::make_tcp_transport(
-        {.token = mpi.boot.token, .addresses = runtime::addresses_towards(mpi.boot.coordinator), .unix_socket = true});
+        {.token = mpi.boot.token,
+         .addresses = runtime::addresses_towards(mpi.boot.coordinator),
+         .unix_socket = true,
+         .tell_refusals = [](const std::string& line) { std::cerr << "transport: " + line + "\n"; }});
   };
   run::Worker worker(std::move(options));
   worker.run();

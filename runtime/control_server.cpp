@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -49,7 +48,8 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
       : io_(io),
         options_(std::move(options)),
         handler_(&handler),
-        half_open_(std::make_shared<HalfOpen>(options_.half_open, options_.handshake_grace)) {
+        half_open_(std::make_shared<HalfOpen>(options_.half_open, options_.handshake_grace)),
+        refusals_(options_.tell_refusals) {
     for (const int listener : options_.listeners) {
       endpoints_.push_back(endpoint_of(listener));
       CADRE_CHECK(::fcntl(listener, F_SETFL, ::fcntl(listener, F_GETFL) | O_NONBLOCK) == 0, std::strerror(errno));
@@ -63,6 +63,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
 
   void stop() {
     handler_ = nullptr;
+    refusals_.tell_rest();
     for (auto& listener : listeners_) listener.close();
     half_open_->close();
     for (const auto& [id, route] : std::exchange(routes_, {})) route.line->channel->end(ChannelEnd::kClosedHere);
@@ -105,7 +106,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   }
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
-  std::uint64_t ended(ChannelEnd why) const { return ended_[static_cast<std::size_t>(why)]; }
+  const Refusals& refusals() const { return refusals_; }
 
  private:
   using Role = ControlChannel::Role;
@@ -117,6 +118,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
     asio::steady_timer deadline;
     std::shared_ptr<ControlChannel> channel;
     std::string peer = {};
+    bool is_known = false;  // has proven the token
     Role role = Role::kRank;
     std::map<std::uint32_t, Connection> connections = {};  // by the relay's numbers; a rank's own is number 0
     std::uint32_t next_number = 0;                         // of a relay; those below were used
@@ -199,6 +201,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   void authenticated(const std::shared_ptr<Line>& line) {
     line->deadline.cancel();
     half_open_->leave(line.get());
+    line->is_known = true;
     if (handler_ == nullptr) return line->channel->end(ChannelEnd::kClosedHere);
     if (line->role == Role::kRank) {
       opened(line, 0, line->peer);
@@ -276,7 +279,8 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   }
 
   void gone(const std::shared_ptr<Line>& line, ChannelEnd why) {
-    ++ended_[static_cast<std::size_t>(why)];
+    const bool is_lost = line->is_known && (why == ChannelEnd::kClosed || why == ChannelEnd::kSilent);
+    if (!is_lost) refusals_.count(why, Clock::now());
     half_open_->leave(line.get());
     relays_.remove(line);
     for (const auto& [number, id] : std::exchange(line->connections, {})) {
@@ -305,7 +309,7 @@ class ControlServer::Lines : public std::enable_shared_from_this<Lines> {
   std::list<std::shared_ptr<Line>> relays_;
   std::unordered_map<Connection, Route> routes_;
   std::uint64_t last_connection_ = 0;
-  std::array<std::uint64_t, kChannelEnds> ended_{};
+  Refusals refusals_;
 };
 
 ControlServer::ControlServer(asio::io_context& io, ControlServerOptions options, ControlHandler& handler)
@@ -337,8 +341,8 @@ std::optional<ControlServer::Time> ControlServer::silent_since(Connection connec
   return lines_->silent_since(connection);
 }
 
-std::uint64_t ControlServer::ended(ChannelEnd why) const {
-  return lines_->ended(why);
+const Refusals& ControlServer::refusals() const {
+  return lines_->refusals();
 }
 
 }  // namespace cadre::runtime

@@ -15,6 +15,7 @@
 #include "runtime/connection.h"
 #include "runtime/control_channel.h"
 #include "runtime/messages.h"
+#include "runtime/refusals.h"
 
 namespace cadre::runtime {
 
@@ -38,6 +39,7 @@ struct ControlServerOptions {
   std::chrono::milliseconds handshake_deadline{5000};
   std::size_t half_open = 256;  // connections that are not authenticated yet (half_open.h)
   std::chrono::milliseconds handshake_grace{250};
+  Refusals::Tell tell_refusals = {};
   // From close() until a peer that does not close its end is cut off.
   std::chrono::milliseconds linger{5000};
 };
@@ -64,8 +66,7 @@ class ControlServer {
   // When its last frame came; nothing when it is gone.
   std::optional<Time> silent_since(Connection connection) const;
 
-  // How many channels have ended so, those never authenticated among them.
-  std::uint64_t ended(ChannelEnd why) const;
+  const Refusals& refusals() const;
 
  private:
   class Lines;

@@ -73,7 +73,8 @@ FileServer::Transfer::~Transfer() {
 }
 
 FileServer::FileServer(FileServerOptions options) : options_(std::move(options)) {
-  ControlServerOptions listening{.token = options_.token, .limits = kFileChannelLimits};
+  ControlServerOptions listening{
+      .token = options_.token, .limits = kFileChannelLimits, .tell_refusals = options_.tell_refusals};
   for (const std::string& address : options_.addresses) listening.listeners.push_back(listen_on({address, 0}));
   server_ = std::make_unique<ControlServer>(io_, std::move(listening), *this);
   endpoints_ = server_->endpoints();

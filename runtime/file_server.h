@@ -41,6 +41,7 @@ struct FileServerOptions {
   std::string token = {};
   std::vector<std::string> addresses = {};  // numeric; listened on, each at a port of its own
   FileRules rules = {};
+  Refusals::Tell tell_refusals = {};  // on its thread, and at the end
 };
 
 // One thread, "files".

@@ -197,6 +197,13 @@ class HostilePeersTest(unittest.TestCase):
         steps = made[-1]["step"]
         self.assertEqual({(line["generation"], line["view"]) for line in made}, {(0, 1)})
 
+        # What was refused is in the logs, each minute and at the end: the last line says all.
+        logs = [run / "logs" / "coordinator.log", *sorted((run / "logs").glob("rank-*.log"))]
+        self.assertEqual(len(logs), 4)
+        for log in logs:
+            told = [line for line in log.read_text().splitlines() if "refused" in line]
+            self.assertRegex(told[-1], r"\d+ connections were refused: .*\d+ garbage.*, \d+ a wrong token", log)
+
         config, undisturbed = self.config("undisturbed", max_steps=steps)
         self.assertEqual(cadre("train", config, "--ranks", 1).code, DONE)
         self.assertEqual(losses(run), losses(undisturbed))

@@ -129,6 +129,25 @@ TEST(TcpTransport, GarbageIsRefusedAndHarmless) {
   expect_works(world);
 }
 
+TEST(TcpTransport, WhoeverIsRefusedIsTold) {
+  const struct {
+    std::string hello, why;
+  } cases[] = {{"", "closed before they said who they are"},
+               {"Cdre", "closed before they said who they are"},
+               {"GET / HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\n", "garbage"},
+               {"Cdrerh99" + std::string(32, ' '), "another version"},
+               {"Cdrerh11" + std::string(32 + 88, ' '), "a wrong token"}};
+  for (const auto& [hello, why] : cases) {
+    std::promise<std::string> told;
+    const auto tell = [&](const std::string& line) { told.set_value(line); };
+    const auto transport = make_tcp_transport({.token = kToken, .tell_refusals = tell});
+    std::optional<Client> client(std::in_place, *transport);
+    client->say(hello);
+    if (hello.size() < 40) client.reset();
+    EXPECT_EQ(told.get_future().get(), "1 connection was refused: 1 " + why);
+  }
+}
+
 TEST(TcpTransport, ASilentClientIsRefusedAtTheDeadline) {
   TcpWorld world(2, false, {.handshake_deadline = milliseconds(30)});
   Client silent(world.transport(0)), slow(world.transport(0));
@@ -166,7 +185,7 @@ TEST(TcpTransport, APeerThatClosesManyTimesIsTriedAgain) {
     StreamSocket socket(busy.accept());
     auto heard = asio::co_spawn(io, hear_claim(socket, token), asio::use_future);
     io.run();
-    const Introduction introduction = heard.get().introduction;
+    const Introduction introduction = heard.get().introduction.value();
     asio::write(socket, asio::buffer(encode_answer(Answer::kAccepted, introduction, token)));
     std::array<std::byte, kFrameHeaderBytes + 10> frame;
     return asio::read(socket, asio::buffer(frame));

@@ -65,7 +65,7 @@ TEST(Control, ABroadcastReachesEachOfMany) {
   ASSERT_TRUE(served.wait_for([](const Served& it) { return it.opened.size() == kClients; }));
   served.on_loop([&](ControlServer& server) { server.broadcast(served.opened, Fence{{1, 0, 7}}); });
   for (ControlClient& client : clients) EXPECT_EQ(client.next(), CoordinatorMessage(Fence{{1, 0, 7}}));
-  EXPECT_EQ(served.ended(ChannelEnd::kCrowded), 0u);
+  EXPECT_EQ(served.refused(ChannelEnd::kCrowded), 0u);
 }
 
 TEST(Control, AClientWaitsForACoordinatorThatStartsLater) {
@@ -196,7 +196,7 @@ TEST(Control, AnotherRunsTokenIsNotAccepted) {
   ControlClient client(std::move(options));
   const std::string why = reason_of_loss(client);
   EXPECT_NE(why.find("does not know this run's token"), std::string::npos) << why;
-  EXPECT_EQ(served.ended(ChannelEnd::kToken), 1u);
+  EXPECT_EQ(served.refused(ChannelEnd::kToken), 1u);
   EXPECT_TRUE(served.opened.empty());
 }
 

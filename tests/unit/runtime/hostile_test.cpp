@@ -115,11 +115,11 @@ TEST(Hostile, EachIsRefusedForItsReasonWhileAnHonestRankGoesOn) {
   std::uint64_t view = 0;
   for (const Attack& attack : kAttacks) {
     SCOPED_TRACE(attack.name);
-    const std::uint64_t before = served.ended(attack.expected);
+    const std::uint64_t before = served.refused(attack.expected);
     RawClient client(served.endpoint());
     attack.act(client);
     ASSERT_TRUE(client.hear_end());
-    EXPECT_EQ(served.ended(attack.expected), before + 1);
+    EXPECT_EQ(served.refused(attack.expected), before + 1);
     served.send(connection, Fence{{1, 0, ++view}});
     EXPECT_EQ(honest.next(), CoordinatorMessage(Fence{{1, 0, view}}));
   }
@@ -137,7 +137,7 @@ TEST(Hostile, ARecordedConnectionCannotBePlayedAgain) {
   RawClient player(served.endpoint());
   player.say(honest.hello_ + honest.proof_ + recorded);
   EXPECT_TRUE(player.hear_end());
-  EXPECT_EQ(served.ended(ChannelEnd::kToken), 1u);
+  EXPECT_EQ(served.refused(ChannelEnd::kToken), 1u);
 }
 
 TEST(Hostile, WhoeverSaysNothingIsClosedAtTheDeadline) {
@@ -147,8 +147,8 @@ TEST(Hostile, WhoeverSaysNothingIsClosedAtTheDeadline) {
   EXPECT_TRUE(silent.hear_end());
   EXPECT_TRUE(half.hear_end());
   // The socket is closed first and counted a moment later.
-  for (int i = 0; i < 100'000 && served.ended(ChannelEnd::kSilent) < 2; ++i) std::this_thread::yield();
-  EXPECT_EQ(served.ended(ChannelEnd::kSilent), 2u);
+  for (int i = 0; i < 100'000 && served.refused(ChannelEnd::kSilent) < 2; ++i) std::this_thread::yield();
+  EXPECT_EQ(served.refused(ChannelEnd::kSilent), 2u);
 }
 
 // With all places taken by silent strangers whose deadline is far away.
@@ -159,7 +159,7 @@ TEST(Hostile, SilentStrangersDoNotLockOutAnHonestRank) {
   ControlClient honest(served.options());
   served.send(served.connection(), Welcome{});
   EXPECT_EQ(honest.next(), CoordinatorMessage(Welcome{}));
-  EXPECT_GE(served.ended(ChannelEnd::kCrowded), 8u);
+  EXPECT_GE(served.refused(ChannelEnd::kCrowded), 8u);
 }
 
 TEST(Hostile, APeerThatDoesNotReadIsClosedAndTheOthersAreServed) {
@@ -176,7 +176,7 @@ TEST(Hostile, APeerThatDoesNotReadIsClosedAndTheOthersAreServed) {
   for (int i = 0; i < 2000 && !closed; ++i) {
     served.on_loop([&](ControlServer& server) {
       server.broadcast(both, large);
-      closed = server.ended(ChannelEnd::kNotReading) > 0;
+      closed = !server.silent_since(lost).has_value();
     });
     ASSERT_EQ(honest.next(), large);
   }

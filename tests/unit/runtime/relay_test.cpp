@@ -109,7 +109,7 @@ TEST(Relay, OneWithAnotherTokenComesToNothing) {
   Served served;
   Relayed relayed(served, "another token");
   EXPECT_TRUE(relayed.is_over());
-  EXPECT_GT(served.ended(ChannelEnd::kToken), 0u);
+  EXPECT_GT(served.refused(ChannelEnd::kToken), 0u);
 }
 
 // Its ranks do not stay behind a relay that leads nowhere.

@@ -59,9 +59,9 @@ class Served : public ControlHandler {
     on_loop([&](ControlServer& server) { server.send(connection, message); });
   }
 
-  std::uint64_t ended(ChannelEnd why) {
+  std::uint64_t refused(ChannelEnd why) {
     std::uint64_t count = 0;
-    on_loop([&](ControlServer& server) { count = server.ended(why); });
+    on_loop([&](ControlServer& server) { count = server.refusals().of(why); });
     return count;
   }
 
