@@ -32,4 +32,8 @@ int early_signal() {
   return first.load();
 }
 
+const char* name_of_signal(int number) {
+  return number == SIGINT ? "SIGINT" : number == SIGHUP ? "SIGHUP" : "SIGTERM";
+}
+
 }  // namespace cadre::launch

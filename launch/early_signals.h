@@ -10,4 +10,7 @@ void remember_early_signals();
 // The number of the one that came; 0: none.
 int early_signal();
 
+// "SIGTERM", of one of these three.
+const char* name_of_signal(int number);
+
 }  // namespace cadre::launch

@@ -27,6 +27,8 @@ int say_last_words() {
     throw;
   } catch (const runtime::UserError& error) {
     return say(kUserMustMend, error.what());
+  } catch (const runtime::Stopped& stopped) {
+    return say(kResumable, runtime::say(stopped.what(), "; the same command goes on from here"));
   } catch (const std::bad_alloc&) {
     return say(kFailed, kOutOfMemory);
   } catch (const std::exception& error) {

@@ -130,7 +130,7 @@ void Launcher::Impl::wait_for_child() {
 }
 
 void Launcher::Impl::take_signal(int number) {
-  const std::string name = number == SIGINT ? "SIGINT" : number == SIGHUP ? "SIGHUP" : "SIGTERM";
+  const std::string name = name_of_signal(number);
   logs_.launcher(name + " received");
   lost_ranks_.finish();
   if (++signals_taken_ == 1) {

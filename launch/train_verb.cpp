@@ -248,7 +248,12 @@ int lead_run(Arguments arguments, const StandingRanks& standing) {
   remember_early_signals();
   runtime::arm_failpoints("launcher");
   run::Progress progress(run::Progress::style_for_stderr(flags.quiet));
-  run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress);
+  const auto check = [] {
+    if (const int number = early_signal(); number != 0) {
+      throw runtime::Stopped(runtime::say("stopped by ", name_of_signal(number), " while the data was prepared"));
+    }
+  };
+  run::RunSetup setup = run::set_up_run(resolved, first_ranks, progress, check);
   try {
     return launch_run(setup, ranks, standing, flags, progress);
   } catch (const std::exception& error) {

@@ -23,6 +23,12 @@ class RunError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Somebody asked for the end, and what was under way has been left.
+class Stopped : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 // Joins its arguments as `operator<<` prints them; for messages.
 template <typename... Parts>
 std::string say(const Parts&... parts) {

@@ -119,6 +119,23 @@ class ResumeTest(InFolder):
         self.assertEqual(cadre("train", config).code, DONE)
         self.assert_equal_bits(run, self.adapter_run)
 
+    def test_stopped_while_the_data_is_prepared(self):
+        config, run = self.config("stopped-early")
+        marks = self.folder / "marks-early"
+        marks.mkdir()
+        points = {"CADRE_FAILPOINTS": f"marks={marks};data@0/launcher=stop"}
+        with Live("train", config, environment=points) as live:
+            wait_until(lambda: (marks / "data@0.launcher").exists())
+            live.send(signal.SIGTERM)
+            live.send(signal.SIGCONT)
+            ended = live.end()
+        self.assertEqual(ended.code, RESUMABLE, ended.err)
+        self.assertIn("cadre: stopped by SIGTERM while the data was prepared; the same command goes on from here", ended.err)
+        self.assertEqual(read_json(run / "run.json")["status"], "stopped")
+        self.assertFalse((run / "journal.jsonl").exists())
+        self.assertEqual(cadre("train", config).code, DONE)
+        self.assert_equal_bits(run, self.adapter_run)
+
     def test_interrupt_of_a_terminal(self):
         config, run = self.config("interrupted")
         with Live("train", config) as live:

@@ -31,7 +31,8 @@ EncodeLimits limits_of(const config::Config& config, const PrepareOptions& optio
                       .longest_is = "sequence_len",
                       .excess = excess_length_of(config.excess_length_strategy),
                       .vocab_size = options.vocab_size,
-                      .threads = options.threads};
+                      .threads = options.threads,
+                      .check = options.check};
   if (options.max_position_embeddings > 0 && options.max_position_embeddings < limits.longest) {
     limits.longest = options.max_position_embeddings;
     limits.longest_is = "the model's max_position_embeddings";

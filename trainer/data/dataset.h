@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,6 +49,7 @@ struct PrepareOptions {
   int threads = 1;
   std::int64_t vocab_size = 0;  // of the model: an id at or beyond it is an error
   std::int64_t max_position_embeddings = 0;
+  std::function<void()> check = [] {};  // now and then; what it throws ends the work
 };
 
 // What Dataset::sha256 must be.

@@ -136,6 +136,7 @@ EncodeCounts encode_rows(RowReader& rows, const RowEncoder& encoder, const Encod
   std::uint64_t left = limits.take > 0 ? static_cast<std::uint64_t>(limits.take) : ~std::uint64_t{0};
   EncodeCounts counts;
   while (left > 0) {
+    limits.check();
     const Batch batch = read_batch(rows, left);
     left -= batch.rows.size();
     std::vector<Outcome> outcomes = encode_batch(encoder, batch.rows, limits, where);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "trainer/data/dataset.h"
@@ -21,6 +22,7 @@ struct EncodeLimits {
   std::int64_t skip = 0;        // rows of the source
   std::int64_t take = 0;        // rows after those; 0: all
   int threads = 1;
+  std::function<void()> check = [] {};  // between batches of rows; what it throws ends the work
 };
 
 struct EncodeCounts {

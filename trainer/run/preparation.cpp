@@ -64,14 +64,15 @@ std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config)
 }
 
 data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
-                            int threads) {
+                            int threads, const std::function<void()>& check) {
   runtime::reach(runtime::Failpoint::kData, 0);
   const std::optional<tokenizer::Tokenizer> tokenizer = load_tokenizer(config);
   return data::prepare(config, tokenizer ? &*tokenizer : nullptr,
                        {.chat_template_date = chat_template_date,
                         .threads = threads,
                         .vocab_size = base.folder.spec().vocab_size,
-                        .max_position_embeddings = base.folder.spec().max_position_embeddings});
+                        .max_position_embeddings = base.folder.spec().max_position_embeddings,
+                        .check = check});
 }
 
 }  // namespace cadre::run

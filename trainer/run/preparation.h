@@ -1,6 +1,7 @@
 // Everything that a run needs before its first step but its tensors.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,8 +33,10 @@ at::ScalarType compute_dtype(const config::Config& config, const model_folder::M
 // Nothing where every dataset is already tokenized and the folder has none.
 std::optional<tokenizer::Tokenizer> load_tokenizer(const config::Config& config);
 
-// The run's rows as tokens; from the prepared cache where it is filled.
-data::Prepared prepare_data(const config::Config& config, const Base& base, const std::string& chat_template_date,
-                            int threads);
+// The run's rows as tokens; from the prepared cache where it is filled. `check` is called now and then, and what it
+// throws ends the work.
+data::Prepared prepare_data(
+    const config::Config& config, const Base& base, const std::string& chat_template_date, int threads,
+    const std::function<void()>& check = [] {});
 
 }  // namespace cadre::run

@@ -91,7 +91,8 @@ std::int64_t ranks_of_first_start(const std::string& output_dir, std::int64_t ra
   return first != nullptr && first->is_int64() ? first->as_int64() : ranks;
 }
 
-RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progress& progress) {
+RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progress& progress,
+                    const std::function<void()>& check) {
   const config::Config& config = resolved.config;
   for (const std::string& note : resolved.notes) progress.note(note);
   require_own_folder(config);
@@ -107,7 +108,7 @@ RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progre
     const std::string date = chat_template_date(config, folder.record());
     const config::Resolved for_ranks = with_cache(resolved, folder, ranks);
     const data::Prepared prepared =
-        prepare_data(for_ranks.config, base, date, static_cast<int>(std::thread::hardware_concurrency()));
+        prepare_data(for_ranks.config, base, date, static_cast<int>(std::thread::hardware_concurrency()), check);
     for (const std::string& warning : prepared.warnings) progress.warn(warning);
     say_data(progress, "training data", prepared.train_report);
     if (prepared.validation.rows() > 0) say_data(progress, "validation data", prepared.validation_report);
@@ -131,6 +132,9 @@ RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progre
     } else {
       record_end(folder, runtime::RunStatus::kFailed, error.what());
     }
+    throw;
+  } catch (const runtime::Stopped& stopped) {
+    record_end(folder, runtime::RunStatus::kStopped, stopped.what());
     throw;
   } catch (const std::exception& error) {
     record_end(folder, runtime::RunStatus::kFailed, error.what());

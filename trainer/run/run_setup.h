@@ -4,6 +4,7 @@
 
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -24,9 +25,10 @@ struct RunSetup {
 // The ranks of a run's first start, which gradient_accumulation_steps is resolved by: `ranks` where there is none yet.
 std::int64_t ranks_of_first_start(const std::string& output_dir, std::int64_t ranks);
 
-// `ranks`: of this start. UserError names what is wrong; a run that was here is then as it was before. Uses all
-// processors.
-RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progress& progress);
+// `ranks`: of this start. `check` is called now and then, and may throw Stopped, which run.json then says. UserError
+// names what is wrong; a run that was here is then as it was before. Uses all processors.
+RunSetup set_up_run(const config::Resolved& resolved, std::int64_t ranks, Progress& progress,
+                    const std::function<void()>& check);
 
 // What only the ranks know, from the first view on.
 void record_workload(runtime::RunFolder& folder, std::uint64_t max_steps, std::uint64_t trained_parameters);
