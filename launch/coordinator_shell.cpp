@@ -1,5 +1,6 @@
 #include "launch/coordinator_shell.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
@@ -160,7 +161,7 @@ void CoordinatorShell::on_detach(runtime::Connection connection, runtime::Channe
 }
 
 void CoordinatorShell::tick() {
-  if (ticked_++ % kTicksAlive == 0) report({{"alive", true}});
+  if (ticked_++ % kTicksAlive == 0) report_news({{"alive", true}});
   ticks_.expires_after(kTick);
   ticks_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
@@ -290,7 +291,7 @@ void CoordinatorShell::tell(runtime::Tell& effect) {
 void CoordinatorShell::begin_records(std::optional<std::uint64_t> done, double seconds) {
   CADRE_CHECK(workload_.has_value(), "a view without a rank that is ready");
   recorder_.emplace(
-      resolved_.config, folder_, [this](const boost::json::object& news) { report(news); },
+      resolved_.config, folder_, [this](const boost::json::object& news) { report_news(news); },
       run::Recorder::Start{.total_steps = workload_->total_steps, .done = done, .seconds = seconds});
   report({{"workload", {{"max_steps", workload_->total_steps}, {"trained_parameters", workload_->elements}}}});
 }
@@ -312,6 +313,14 @@ void CoordinatorShell::journal(const runtime::Journal& effect) {
 
 void CoordinatorShell::say(const std::string& line, bool warning) {
   report({{warning ? "warning" : "note", line}});
+}
+
+// A launcher that is stopped (Ctrl-Z) must not stop the run: of what it does not read the news of steps are left out.
+void CoordinatorShell::report_news(const boost::json::object& line) {
+  constexpr int kMostUnread = 32 << 10;  // half of what a pipe holds
+  int unread = 0;
+  if (::ioctl(report_, FIONREAD, &unread) == 0 && unread > kMostUnread) return;
+  report(line);
 }
 
 void CoordinatorShell::report(const boost::json::object& line) {

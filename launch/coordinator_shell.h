@@ -63,6 +63,7 @@ class CoordinatorShell : public runtime::ControlHandler {
   void obey_control(const std::string& line);
   void tick();
   void report(const boost::json::object& line);
+  void report_news(const boost::json::object& line);
   void say(const std::string& line, bool warning);
   // Ends the process when a record that the run cannot do without cannot be written.
   void give_up(const std::string& reason);

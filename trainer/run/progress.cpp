@@ -1,5 +1,6 @@
 #include "trainer/run/progress.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -59,7 +60,7 @@ Progress::Style Progress::style_for_stderr(bool quiet) {
 }
 
 Progress::~Progress() {
-  if (bar_shown_) std::fputs("\n", stderr);
+  if (bar_shown_) show("\n");
   if (log_ != nullptr) std::fclose(log_);
 }
 
@@ -76,9 +77,25 @@ void Progress::log(const std::string& line) {
   std::fflush(log_);
 }
 
+void Progress::show(const std::string& text) {
+  constexpr std::size_t kTaken = 4096;  // without a wait, where poll() says so
+  constexpr int kPatience = 1000;       // milliseconds, once
+  for (std::size_t done = 0; done < text.size();) {
+    pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    const int ready = ::poll(&out, 1, is_held_ ? 0 : kPatience);
+    if (ready < 0 && errno == EINTR) continue;
+    is_held_ = ready != 1;
+    if (is_held_) return;
+    const ssize_t written = ::write(STDERR_FILENO, text.data() + done, std::min(kTaken, text.size() - done));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    done += static_cast<std::size_t>(written);
+  }
+}
+
 void Progress::clear_bar() {
   if (!bar_shown_) return;
-  std::fputs("\r\033[K", stderr);
+  show("\r\033[K");
   bar_shown_ = false;
 }
 
@@ -86,13 +103,13 @@ void Progress::note(const std::string& line) {
   log(line);
   if (style_ == Style::kQuiet) return;
   clear_bar();
-  std::fprintf(stderr, "%s\n", line.c_str());
+  show(line + "\n");
 }
 
 void Progress::warn(const std::string& line) {
   log("warning: " + line);
   clear_bar();
-  std::fprintf(stderr, "warning: %s\n", runtime::plain_line(line).c_str());
+  show("warning: " + runtime::plain_line(line) + "\n");
 }
 
 void Progress::draw_bar(const StepReport& report) {
@@ -107,8 +124,7 @@ void Progress::draw_bar(const StepReport& report) {
   std::string bar;
   for (int i = 0; i < width; ++i) bar += i < static_cast<int>(share * width + 0.5) ? "━" : "─";
   const std::string curve = room > width + 4 ? sparkline(losses_, static_cast<std::size_t>(room - width)) : "";
-  std::fprintf(stderr, "\r%s%s%s%s\033[K", left.c_str(), bar.c_str(), right.c_str(), curve.c_str());
-  std::fflush(stderr);
+  show("\r" + left + bar + right + curve + "\033[K");
   bar_shown_ = true;
 }
 
@@ -121,7 +137,7 @@ void Progress::step(const StepReport& report, bool logged) {
                                   report.mean_loss, report.learning_rate, report.grad_norm, report.tokens_per_second,
                                   duration_text(report.seconds_left).c_str());
   log(line);
-  if (style_ == Style::kLines) std::fprintf(stderr, "%s\n", line.c_str());
+  if (style_ == Style::kLines) show(line + "\n");
 }
 
 void Progress::evaluation(std::int64_t step, double loss, bool best) {

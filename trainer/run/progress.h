@@ -41,12 +41,16 @@ class Progress {
   void evaluation(std::int64_t step, double loss, bool best);
 
  private:
+  // On stderr. A terminal that is held (Ctrl-S) or a pipe that nobody reads must not hold up a run: what they do not
+  // take soon is left out. The log has it.
+  void show(const std::string& text);
   void clear_bar();
   void draw_bar(const StepReport& report);
   void log(const std::string& line);
 
   Style style_;
   bool bar_shown_ = false;
+  bool is_held_ = false;  // stderr takes nothing
   std::FILE* log_ = nullptr;
   std::vector<double> losses_;  // of every step, for the sparkline
 };
