@@ -112,6 +112,7 @@ class Coordinator::Machine {
   // It is told that it is not to come back.
   void put_out(Connection connection, const std::string& reason);
   void refuse(Connection connection, const std::string& reason);
+  bool nobody_gets_ready() const;
   void fence(const std::string& reason);
   void install_when_all_have_reported();
   std::vector<Connection> survivors() const;
@@ -217,8 +218,9 @@ class Coordinator::Machine {
   TimePoint last_came_or_went_{};             // a rank
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
-  std::map<Rank, Awaited> awaited_;  // members that are to come back
-  std::set<Rank> left_out_;          // they are lost, and nobody starts them again
+  std::map<Rank, Awaited> awaited_;           // members that are to come back
+  std::set<Rank> left_out_;                   // they are lost, and nobody starts them again
+  std::map<Rank, std::uint32_t> lost_early_;  // how often, of those that were not ready yet
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries
   std::optional<std::string> stopping_;

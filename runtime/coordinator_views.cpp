@@ -106,6 +106,13 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
           {{"rank", rank}, {"was_member", peer.is == Peer::Is::kMember}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
   if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
+  if (phase_ == Phase::kGathering && !takes_over() && !short_since_) {
+    ++lost_early_[rank];
+    if (nobody_gets_ready()) {
+      return fail(runtime::say("every rank was lost three times before it was ready; rank ", rank,
+                               " is the last of them: ", reason, "; look at the logs of the ranks"));
+    }
+  }
   if (peer.is != Peer::Is::kMember) return;
 
   connections_[peer.index] = 0;
@@ -128,6 +135,17 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
     --missing_reports_;
   }
   install_when_all_have_reported();
+}
+
+// Starting them again and again would only hide it.
+bool Coordinator::Machine::nobody_gets_ready() const {
+  constexpr std::uint32_t kOftenEnough = 3;
+  if (roll_.ready_count() > 0) return false;
+  for (Rank rank = 0; rank < roll_.expected(); ++rank) {
+    const auto lost = lost_early_.find(rank);
+    if (lost == lost_early_.end() || lost->second < kOftenEnough) return false;
+  }
+  return true;
 }
 
 void Coordinator::Machine::fence(const std::string& reason) {

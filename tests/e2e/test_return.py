@@ -8,9 +8,11 @@ import signal
 import time
 import unittest
 
+import tiny_base
 from changing_ranks import STEPS, ChangingRanks, slowly
+from in_folder import InFolder
 from many_ranks import bits
-from program import DONE, RESUMABLE, Live, cadre
+from program import DONE, FAILED, RESUMABLE, Live, cadre, write_config
 
 # Where nothing is waited for.
 FEW = {"max_steps": 16, "eval_steps": 8, "save_steps": 4}
@@ -142,6 +144,21 @@ class ReturnTest(ChangingRanks):
         ended = cadre("train", config, "--ranks", 2)
         self.assertEqual(ended.code, DONE, ended.err)
         self.check_bits(run)
+
+
+class NobodyLoadsTest(InFolder):
+    def test_ranks_that_all_die_while_they_load(self):
+        """The third time ends the run; it is not tried as often as for one among others."""
+        base = tiny_base.write_base(self.folder / "base")
+        rows = tiny_base.write_jsonl(self.folder / "rows.jsonl", tiny_base.rows(50))
+        for ranks in (1, 2):
+            config = write_config(self.folder / f"{ranks}.yaml", **tiny_base.lora(base, self.folder / f"run-{ranks}", rows))
+            points = ";".join(f"load@0/{rank}=kill" for rank in range(ranks))
+            ended = cadre("train", config, "--ranks", ranks, "--restart_ms", 10, environment={"CADRE_FAILPOINTS": points})
+            self.assertEqual(ended.code, FAILED, ended.err)
+            self.assertGreaterEqual(ended.err.count(" is lost: "), 3 * ranks, ended.err)
+            self.assertNotIn("left out", ended.err)
+            self.assertRegex(ended.err.splitlines()[-1], "^cadre: every rank was lost three times before it was ready")
 
 
 if __name__ == "__main__":

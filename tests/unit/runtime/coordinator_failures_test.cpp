@@ -54,6 +54,32 @@ TEST(Coordinator, OthersGoOnWithoutARankThatFailsOnceAStep) {
   }
 }
 
+// Something that all of them meet: to start them again does not help.
+TEST(Coordinator, ARunWhoseRanksAllDieWhileTheyLoadEnds) {
+  for (const bool one_gets_ready : {false, true}) {
+    Coordinator coordinator(options_for(2), {});
+    Connection connection = 0;
+    Effects effects;
+    for (int time = 0; time < 3; ++time) {
+      for (const Rank rank : {0U, 1U}) {
+        coordinator.on_message(++connection, Join{{.rank = rank}}, {});
+        const bool is_ready = one_gets_ready && rank == 0 && time == 2;
+        if (is_ready) {
+          effects = coordinator.on_message(connection, Ready{workload_of(2, 4), {}}, {});
+        } else {
+          EXPECT_FALSE(coordinator.finished());
+          effects = coordinator.on_closed(connection, "closed by the other end", {});
+        }
+      }
+    }
+    ASSERT_EQ(coordinator.finished(), !one_gets_ready);
+    if (one_gets_ready) continue;
+    const auto& finished = std::get<Finished>(effects.back());
+    EXPECT_EQ(finished.outcome, RunOutcome::kFailed);
+    EXPECT_THAT(finished.reason, testing::HasSubstr("every rank was lost three times before it was ready; rank 1 is"));
+  }
+}
+
 TEST(Coordinator, AFailureElsewhereNamesTheHost) {
   CoordinatorOptions options = options_for(3);  // one of them never comes
   options.host = "host-1";
