@@ -94,7 +94,7 @@ asio::awaitable<void> TcpEngine::open(runtime::Rank rank, std::shared_ptr<Attemp
   std::chrono::milliseconds pause = kPause;
   std::optional<std::chrono::steady_clock::time_point> until;  // from the first time that it gave up
   for (;;) {
-    bool again = false;
+    bool again = false, gave_up = false;
     const std::vector<runtime::Endpoint> endpoints = links_.at(rank)->member.endpoints;
     const std::string own_host = view_.members[self_].host;
     const bool same_host = links_.at(rank)->member.host == own_host;
@@ -103,12 +103,13 @@ asio::awaitable<void> TcpEngine::open(runtime::Rank rank, std::shared_ptr<Attemp
       const Outcome outcome = co_await try_endpoint(rank, attempt, endpoint);
       if (outcome == Outcome::kEnded || attempt->cancelled) co_return;
       again = again || outcome == Outcome::kAgain;
+      gave_up = gave_up || (outcome == Outcome::kAgain && !attempt->last_failure.empty());
     }
     if (!again) break;
     attempt->timer.expires_after(pause);
     co_await attempt->timer.async_wait(kAwait);
     if (attempt->cancelled) co_return;
-    if (attempt->last_failure.empty()) continue;
+    if (!gave_up) continue;
     const auto now = std::chrono::steady_clock::now();
     if (!until) until = now + options_.retry_limit;
     if (now >= *until) break;

@@ -68,7 +68,13 @@ asio::awaitable<void> TcpGreeter::accept(Acceptor& acceptor) {
     if (error) {
       asio::steady_timer pause(io_, kAcceptPause);
       co_await pause.async_wait(kAwait);
-      half_open_->end_oldest();
+      using boost::system::errc::errc_t;
+      const auto is = [&error = error](errc_t what) {
+        return error == boost::system::errc::make_error_condition(what);
+      };
+      const bool is_full = is(errc_t::too_many_files_open) || is(errc_t::too_many_files_open_in_system) ||
+                           is(errc_t::no_buffer_space) || is(errc_t::not_enough_memory);
+      if (is_full) half_open_->end_oldest();
       continue;
     }
     auto stranger = std::make_shared<Stranger>(std::move(accepted));

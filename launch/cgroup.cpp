@@ -28,10 +28,11 @@ std::uint64_t used_by(const fs::path& group) {
   const std::uint64_t current = number_in<std::uint64_t>(group / "memory.current").value_or(0);
   std::ifstream statistics(group / "memory.stat");
   std::string name;
+  std::uint64_t files = 0;
   for (std::uint64_t bytes = 0; statistics >> name >> bytes;) {
-    if (name == "inactive_file") return current - std::min(current, bytes);
+    if (name == "inactive_file" || name == "active_file") files += bytes;
   }
-  return current;
+  return current - std::min(current, files);
 }
 
 template <typename Number>

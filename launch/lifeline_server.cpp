@@ -129,10 +129,11 @@ class LifelineServer::Impl {
       auto size = static_cast<socklen_t>(peer.capacity());
       const int socket = ::accept4(listener.native_handle(), peer.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (socket < 0) {
-        if (errno == EAGAIN || errno == ECONNABORTED) continue;
+        const int why = errno;
+        if (why == EAGAIN || why == ECONNABORTED) continue;
         pause.expires_after(kPauseWhenFull);
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-        half_open_->end_oldest();
+        if (why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM) half_open_->end_oldest();
       } else {
         const int yes = 1;
         static_cast<void>(::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));

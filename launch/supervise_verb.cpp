@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <optional>
 #include <sstream>
 
 #include "launch/child_process.h"
@@ -54,20 +55,22 @@ int supervise(Arguments arguments) {
   arguments.verb = "train";
   if (!arguments.targets.empty()) arguments.targets.erase(arguments.targets.begin());  // which was the verb
   const std::string token = random_token();
-  std::vector<Listener> listeners;
+  std::vector<runtime::Endpoint> endpoints;
+  Pipe text;
+  std::optional<LifelineServer> lifelines;
   try {
-    listeners = listen_towards(message.hosts);
+    std::vector<Listener> listeners = listen_towards(message.hosts);
+    endpoints = endpoints_of(listeners);
+    text = make_pipe();
+    lifelines.emplace(LifelineServerOptions{
+        .token = token, .listeners = std::move(listeners), .ranks = message.ranks, .text = std::move(text.read)});
   } catch (const runtime::UserError& error) {
     answer_problem(error.what(), true);
     return kUserMustMend;
-  } catch (const runtime::RunError& error) {
+  } catch (const std::exception& error) {
     answer_problem(error.what(), false);
     return kFailed;
   }
-  const std::vector<runtime::Endpoint> endpoints = endpoints_of(listeners);
-  Pipe text = make_pipe();
-  LifelineServer lifelines(
-      {.token = token, .listeners = std::move(listeners), .ranks = message.ranks, .text = std::move(text.read)});
   answer({.token = token, .coordinator = endpoints});
   dup2(text.write.get(), STDERR_FILENO);
   text.write.reset();
@@ -77,14 +80,14 @@ int supervise(Arguments arguments) {
                                            .hosts = message.hosts,
                                            .token = token,
                                            .hand_out = [&](const Boot& boot, const std::filesystem::path& logs) {
-                                             lifelines.hand_out(boot, logs);
+                                             lifelines->hand_out(boot, logs);
                                            }});
   } catch (...) {
     code = say_last_words();
   }
   const Descriptor null(open("/dev/null", O_WRONLY | O_CLOEXEC));
   dup2(null.get(), STDERR_FILENO);
-  lifelines.finish(code);
+  lifelines->finish(code);
   return code;
 }
 

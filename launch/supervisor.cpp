@@ -12,6 +12,7 @@
 #include "launch/child_process.h"
 #include "runtime/error.h"
 #include "runtime/json_fields.h"
+#include "runtime/plain_text.h"
 
 namespace cadre::launch {
 namespace {
@@ -68,7 +69,7 @@ std::string receive_message() {
 }
 
 void answer_problem(const std::string& problem, bool user_can_mend) {
-  boost::json::object object{{"problem", problem}};
+  boost::json::object object{{"problem", runtime::plain_line(problem)}};
   if (user_can_mend) object["user_can_mend"] = true;
   write_all(STDOUT_FILENO, boost::json::serialize(object));
 }

@@ -43,7 +43,7 @@ auto fields(Is<Share> auto& it) {
   return std::tie(it.held, it.compute);
 }
 auto fields(Is<Order> auto& it) {
-  return std::tie(it.kind, it.step, it.snapshot, it.audit, it.shares, it.checkpoint, it.reason);
+  return std::tie(it.kind, it.step, it.snapshot, it.must_save, it.audit, it.shares, it.checkpoint, it.reason);
 }
 auto fields(Is<EpochShape> auto& it) {
   return std::tie(it.steps, it.micro_batches, it.last_micro_batches);

@@ -215,7 +215,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Join&& message) {
   roll_.forget_detached(message.self);
   if (const std::string problem = roll_.join(from, message.self); !problem.empty()) return refuse(from, problem);
   // Before it is a member nothing depends on it: not worth the disk's time.
-  last_came_or_went_ = now_;
+  note_arrival(peer.member.rank);
   left_out_.erase(peer.member.rank);
   journal("joined", runtime::say("rank ", peer.member.rank, " loads"), as_json(peer.member), Durability::kKernel);
   welcome(from, peer.member);
@@ -238,7 +238,7 @@ void Coordinator::Machine::on(Connection from, Peer& peer, Rejoin&& message) {
   const std::string problem = roll_.rejoin(from, message.self, !counts);
   if (!problem.empty()) return refuse(from, problem);
   Peer& self = *roll_.find(from);
-  last_came_or_went_ = now_;
+  note_arrival(self.member.rank);
   left_out_.erase(self.member.rank);
   journal("joined", runtime::say("rank ", self.member.rank, " is back"), as_json(self.member), Durability::kKernel);
   if (counts) {

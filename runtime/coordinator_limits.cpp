@@ -43,6 +43,12 @@ void Coordinator::Machine::check_limits() {
   if (!finished()) check_complaints();
 }
 
+// One that dies again and again while it loads does not put off the end of the others' waiting.
+void Coordinator::Machine::note_arrival(Rank rank) {
+  const auto lost = lost_early_.find(rank);
+  if (lost == lost_early_.end() || lost->second <= kOftenEnough) last_came_or_went_ = now_;
+}
+
 // Who is not heard must come soon. Who is heard loads, from a slow disk perhaps.
 void Coordinator::Machine::check_gathering() {
   constexpr std::chrono::minutes kLongestLoad{60};
@@ -55,6 +61,7 @@ void Coordinator::Machine::check_gathering() {
   const std::chrono::milliseconds limit = all_load ? kLongestLoad : options_.join_limit;
   if (now_ - std::max(last_came_or_went_, watching_since_) <= limit) return;
   const std::vector<Rank>& late = all_load ? loading : unheard.empty() ? not_to_come : unheard;
+  if (late.empty()) return;
   fail(runtime::say(names_of(late), all_load ? " still loading after " : " did not come within ", seconds(limit),
                     " s; look at the logs of ", late.size() == 1 ? "this rank" : "these ranks"));
 }

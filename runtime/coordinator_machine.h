@@ -103,6 +103,7 @@ class Coordinator::Machine {
   bool takes_over() const { return phase_ == Phase::kGathering && !awaited_.empty(); }
   void check_limits();
   void check_gathering();
+  void note_arrival(Rank rank);
   std::chrono::milliseconds progress_limit() const;
   void check_progress();
   void check_complaints();
@@ -218,8 +219,9 @@ class Coordinator::Machine {
   TimePoint last_came_or_went_{};             // a rank
   TimePoint last_tick_{}, watching_since_{};  // a tick that comes late is this process's own pause
   RollCall roll_;
-  std::map<Rank, Awaited> awaited_;           // members that are to come back
-  std::set<Rank> left_out_;                   // they are lost, and nobody starts them again
+  std::map<Rank, Awaited> awaited_;  // members that are to come back
+  std::set<Rank> left_out_;          // they are lost, and nobody starts them again
+  static constexpr std::uint32_t kOftenEnough = 3;
   std::map<Rank, std::uint32_t> lost_early_;  // how often, of those that were not ready yet
   std::uint64_t ignored_ = 0;
   bool started_ = false;  // the journal has its first entries

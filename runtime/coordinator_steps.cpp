@@ -52,6 +52,7 @@ Coordinator::Machine::Next Coordinator::Machine::next(bool may_regroup) {
     const bool is_needed = end || stopping_ || course_.best.step == static_cast<std::int64_t>(done);
     if (is_needed && !snapshots_.none_under_way()) return order;
     order.snapshot = true;
+    order.must_save = is_needed;
     order_snapshot(std::move(reason));
   }
   if ((end || stopping_) && !snapshots_.none_under_way()) return order;
@@ -59,6 +60,7 @@ Coordinator::Machine::Next Coordinator::Machine::next(bool may_regroup) {
   if (stopping_) return Leave{};
   Order train = order_of_step();
   train.snapshot = order.snapshot;
+  train.must_save = order.must_save;
   return train;
 }
 

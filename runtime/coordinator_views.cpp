@@ -100,14 +100,13 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
   const Peer peer = *found;
   roll_.remove(connection);
   if (peer.is == Peer::Is::kConnected) return;
-  last_came_or_went_ = now_;
   const Rank rank = peer.member.rank;
   journal("lost", runtime::say("rank ", rank, ": ", reason),
           {{"rank", rank}, {"was_member", peer.is == Peer::Is::kMember}});
   say(runtime::say("rank ", rank, " is lost: ", reason), true);
   if (drained_.contains(rank)) journal_drained(rank);  // it does not come back
-  if (phase_ == Phase::kGathering && !takes_over() && !short_since_) {
-    ++lost_early_[rank];
+  if (phase_ == Phase::kGathering && !takes_over() && !short_since_ && peer.is == Peer::Is::kJoined) {
+    if (++lost_early_[rank] <= kOftenEnough) last_came_or_went_ = now_;
     if (nobody_gets_ready()) {
       return fail(runtime::say("every rank was lost three times before it was ready; rank ", rank,
                                " is the last of them: ", reason, "; look at the logs of the ranks"));
@@ -139,7 +138,6 @@ void Coordinator::Machine::lose(Connection connection, const std::string& reason
 
 // Starting them again and again would only hide it.
 bool Coordinator::Machine::nobody_gets_ready() const {
-  constexpr std::uint32_t kOftenEnough = 3;
   if (roll_.ready_count() > 0) return false;
   for (Rank rank = 0; rank < roll_.expected(); ++rank) {
     const auto lost = lost_early_.find(rank);

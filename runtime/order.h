@@ -31,6 +31,7 @@ struct Order {
   Kind kind = Kind::kTrain;
   std::uint64_t step = 0;          // updates committed so far
   bool snapshot = false;           // write a checkpoint of the state after `step` updates, in the background
+  bool must_save = false;          // that checkpoint is needed: it waits for a disk that is slow
   bool audit = false;              // kTrain: copies differ. Compute all anew, and vote chunk by chunk
   std::vector<Share> shares = {};  // one a member of the view; empty: even_shares()
   std::string checkpoint = {};     // kWriteResult: folder of the checkpoint to take parameters from; empty: the current

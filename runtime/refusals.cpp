@@ -1,6 +1,7 @@
 #include "runtime/refusals.h"
 
 #include <numeric>
+#include <utility>
 
 #include "runtime/error.h"
 

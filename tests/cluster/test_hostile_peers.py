@@ -7,9 +7,9 @@ import struct
 import unittest
 
 from strangers import PROTOCOL, RANK_HELLO, Stranger, Wiretap, listening_at, token_in
-from training import DONE, Training, cadre, ledger, losses, sha256
+from training import DONE, Training, cadre
 
-from program import REPOSITORY, RESUMABLE, read_lines
+from program import REPOSITORY, RESUMABLE, ledger, losses, read_lines, sha256
 
 VERSION = int(re.search(r"kProtocolVersion = (\d+)", (REPOSITORY / "runtime" / "codec.h").read_text())[1])
 CONTROL_HELLO = PROTOCOL + struct.pack("<H", VERSION) + b"\1"

@@ -38,12 +38,12 @@ CheckpointWriter::~CheckpointWriter() {
   thread_.join();
 }
 
-void CheckpointWriter::write(Job job, const Interruption& interruption) {
+void CheckpointWriter::write(Job job, bool must, const Interruption& interruption) {
   std::unique_lock lock(mutex_);
   const auto deadline = std::chrono::steady_clock::now() + kLongestStall;
   while (!changed_.wait_for(lock, kCheck, [this] { return !job_; })) {
     interruption.check();
-    if (std::chrono::steady_clock::now() < deadline) continue;
+    if (must || std::chrono::steady_clock::now() < deadline) continue;
     const std::string reason = runtime::say("the disk is still busy with the shard of step ", job_->step);
     lock.unlock();
     return done_(runtime::ShardFailed{.stamp = job.stamp, .step = job.step, .reason = reason});

@@ -31,9 +31,10 @@ class CheckpointWriter {
     std::uint64_t step = 0;
     StateSnapshot snapshot;
   };
-  // Waits for an earlier one: there is memory for one snapshot beside the one that is being made. But a disk that is
-  // slow or hangs holds up training for some seconds only, and then this one is reported as failed. comm::Aborted.
-  void write(Job job, const Interruption& interruption);
+  // Waits for an earlier one: there is memory for one snapshot beside the one that is being made. But unless `must` a
+  // disk that is slow or hangs holds up training for some seconds only, and then this one is reported as failed.
+  // comm::Aborted.
+  void write(Job job, bool must, const Interruption& interruption);
 
  private:
   void run();

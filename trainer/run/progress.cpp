@@ -1,7 +1,9 @@
 #include "trainer/run/progress.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,6 +61,12 @@ Progress::Style Progress::style_for_stderr(bool quiet) {
   return isatty(STDERR_FILENO) == 1 ? Style::kBar : Style::kLines;
 }
 
+Progress::Progress(Style style) : style_(style) {
+  struct stat found;
+  if (::fstat(STDERR_FILENO, &found) != 0 || !(S_ISCHR(found.st_mode) || S_ISFIFO(found.st_mode))) return;
+  out_ = runtime::Descriptor(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
 Progress::~Progress() {
   if (bar_shown_) show("\n");
   if (log_ != nullptr) std::fclose(log_);
@@ -78,16 +86,17 @@ void Progress::log(const std::string& line) {
 }
 
 void Progress::show(const std::string& text) {
-  constexpr std::size_t kTaken = 4096;  // without a wait, where poll() says so
-  constexpr int kPatience = 1000;       // milliseconds, once
+  constexpr int kPatience = 100;  // milliseconds, once
+  const int to = out_ ? out_.get() : STDERR_FILENO;
   for (std::size_t done = 0; done < text.size();) {
-    pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    pollfd out{.fd = to, .events = POLLOUT, .revents = 0};
     const int ready = ::poll(&out, 1, is_held_ ? 0 : kPatience);
     if (ready < 0 && errno == EINTR) continue;
     is_held_ = ready != 1;
     if (is_held_) return;
-    const ssize_t written = ::write(STDERR_FILENO, text.data() + done, std::min(kTaken, text.size() - done));
+    const ssize_t written = ::write(to, text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
+    is_held_ = written < 0 && errno == EAGAIN;
     if (written <= 0) return;
     done += static_cast<std::size_t>(written);
   }

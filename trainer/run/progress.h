@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/descriptor.h"
+
 namespace cadre::run {
 
 struct StepReport {
@@ -22,7 +24,7 @@ class Progress {
   // kBar where stderr is a terminal, else kLines.
   static Style style_for_stderr(bool quiet);
 
-  explicit Progress(Style style) : style_(style) {}
+  explicit Progress(Style style);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -50,7 +52,8 @@ class Progress {
 
   Style style_;
   bool bar_shown_ = false;
-  bool is_held_ = false;  // stderr takes nothing
+  runtime::Descriptor out_;  // stderr once more, not blocking, where it is a terminal or a pipe
+  bool is_held_ = false;     // it takes nothing
   std::FILE* log_ = nullptr;
   std::vector<double> losses_;  // of every step, for the sparkline
 };

@@ -291,7 +291,7 @@ void Worker::start_over() {
 }
 
 bool Worker::perform(const runtime::Order& order) {
-  if (order.snapshot) take_snapshot(order.step);
+  if (order.snapshot) take_snapshot(order);
   switch (order.kind) {
     case runtime::Order::Kind::kTrain:
       train(order);
@@ -342,7 +342,8 @@ void Worker::progressed() {
   tell(runtime::Progress{.stamp = place_->view.stamp, .step = committed_});
 }
 
-void Worker::take_snapshot(std::uint64_t step) {
+void Worker::take_snapshot(const runtime::Order& order) {
+  const std::uint64_t step = order.step;
   const Span span(trace_.get(), "snapshot", step);
   const std::filesystem::path folder =
       runtime::staging_folder(files_.folder() / "checkpoints", step, place_->view.stamp);
@@ -354,7 +355,7 @@ void Worker::take_snapshot(std::uint64_t step) {
                   .stamp = place_->view.stamp,
                   .step = step,
                   .snapshot = snapshot_of(state_->optimizer, owned)},
-                 interruption_);
+                 order.must_save, interruption_);
 }
 
 void Worker::write_the_result(const runtime::Order& order) {

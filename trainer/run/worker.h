@@ -71,7 +71,7 @@ class Worker {
   void train(const runtime::Order& order);
   void evaluate(const runtime::Order& order);
   void start_over();
-  void take_snapshot(std::uint64_t step);
+  void take_snapshot(const runtime::Order& order);
   void write_the_result(const runtime::Order& order);
   // Work gets on that gives nothing to tell yet; now and then the coordinator hears it.
   void progressed();

@@ -40,11 +40,11 @@ TEST_F(CgroupTest, TheTightestOfAllThatItIsInCounts) {
   write("job/memory.current", "900");
   write("job/step/memory.max", "800");
   write("job/step/memory.current", "500");
-  write("job/memory.stat", "anon 700\ninactive_file 50\nactive_file 1");
+  write("job/memory.stat", "anon 700\ninactive_file 50\nactive_file 10");
   const CgroupLimits limits = of("/job/step");
   EXPECT_EQ(limits.cores, 2.5);
   EXPECT_EQ(limits.memory_bytes, 800U);
-  EXPECT_EQ(limits.memory_free_bytes, 150U);
+  EXPECT_EQ(limits.memory_free_bytes, 160U);
 }
 
 // As in a container, which sees its own group as the root, by whatever name it has outside.

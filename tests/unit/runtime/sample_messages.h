@@ -40,8 +40,8 @@ inline std::vector<MemberMessage> sample_member_messages() {
 
 inline std::vector<CoordinatorMessage> sample_coordinator_messages() {
   const Stamp stamp{1, 0, 2};
-  const Order train{Order::Kind::kTrain, 4, true, true, {{{{0, 2}}, {{2, 4}, {4, 5}}}, {}}, "", ""};
-  const Order end{Order::Kind::kEnd, 4, false, false, {}, "checkpoint-4", "all steps are done"};
+  const Order train{Order::Kind::kTrain, 4, true, true, true, {{{{0, 2}}, {{2, 4}, {4, 5}}}, {}}, "", ""};
+  const Order end{Order::Kind::kEnd, 4, false, false, false, {}, "checkpoint-4", "all steps are done"};
   return {
       Welcome{stamp, 3, 1},
       Welcome{stamp, 3, 1, true, {{"10.0.0.1", 4711}}},
