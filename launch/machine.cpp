@@ -63,15 +63,18 @@ void look_at_processor(Machine& machine) {
   } else {
     machine.cores = static_cast<std::uint64_t>(::sysconf(_SC_NPROCESSORS_ONLN));
   }
-  if (const auto cores = own_cgroup_limits().cores; cores && *cores < static_cast<double>(machine.cores)) {
-    machine.cores = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(*cores));
-  }
 }
 
 void look_at_memory(Machine& machine) {
   machine.memory_bytes = count_in(value_of("/proc/meminfo", "MemTotal", ':')) * 1024;
   machine.memory_free_bytes = count_in(value_of("/proc/meminfo", "MemAvailable", ':')) * 1024;
+}
+
+void look_at_limits(Machine& machine) {
   const CgroupLimits limits = own_cgroup_limits();
+  if (limits.cores && *limits.cores < static_cast<double>(machine.cores)) {
+    machine.cores = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(*limits.cores));
+  }
   if (limits.memory_bytes) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
   if (limits.memory_free_bytes) {
     machine.memory_free_bytes = std::min(machine.memory_free_bytes, *limits.memory_free_bytes);
@@ -137,6 +140,7 @@ Machine look_at_machine(const fs::path& project) {
   machine.in_slurm_job = std::getenv("SLURM_JOB_ID") != nullptr;
   look_at_processor(machine);
   look_at_memory(machine);
+  look_at_limits(machine);
   machine.disk_free_bytes = free_bytes(".");
   machine.shared_memory_free_bytes = free_bytes("/dev/shm");
   struct rlimit files;
